@@ -1,0 +1,1 @@
+"""Measurements: speed, with the correctness check in the same run."""

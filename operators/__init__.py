@@ -1,0 +1,1 @@
+"""The operators: encoders, filters, spiking layers, delays and readouts."""

@@ -1,0 +1,1 @@
+"""Compiled kernels: @njit functions on arrays, nothing else."""

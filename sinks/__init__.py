@@ -1,0 +1,1 @@
+"""The sinks: where packets and decisions go."""

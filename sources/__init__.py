@@ -1,0 +1,1 @@
+"""The sources: recordings, datasets, simulated and live sensors."""

@@ -1,0 +1,1 @@
+"""The trainer: learns layer specs offline, with PyTorch."""
