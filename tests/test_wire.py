@@ -267,7 +267,8 @@ def test_a_format_message_carries_the_format(format):
 
 @pytest.mark.parametrize("text", [
     b"", b"[]", b"{", b"[" * 100_000, b"\xff\xfe", b" " * (1 << 21), b'{"kind": "spikes"}', b'{"kind": ["spikes"], "shape": [2]}',
-    b'{"kind": "spikes", "shape": [0]}', b'{"kind": "spikes", "shape": "12"}', b'{"kind": "odd", "shape": [2]}', b'{"kind": "spikes", "shape": [true]}', b'{"kind": "spikes", "shape": [2], "new": 1}',
+    b'{"kind": "spikes", "shape": [0]}', b'{"kind": "spikes", "shape": "12"}',
+    b'{"kind": "odd", "shape": [2]}', b'{"kind": "spikes", "shape": [true]}', b'{"kind": "spikes", "shape": [2], "new": 1}',
     b'{"kind": "spikes", "shape": [2], "names": "ab"}', b'{"kind": "spikes", "shape": [2], "tick_us": "1"}',
     b'{"kind": "spikes", "shape": [2], "exit_at": []}',
 ], ids=lambda text: text[:40].decode("latin1"))
