@@ -36,7 +36,7 @@ CODECS = (0, 1, 2)
 KINDS: tuple[Kind, ...] = ("data", "heartbeat", "end", "format")
 LAST, HAS_VALUE, HAS_CRC = 1, 2, 4
 DTYPES = {0: b"qI\0", HAS_VALUE: b"qIf"}  # of the decoded columns t_us, unit, value, as in the struct module
-HEADER = struct.Struct("<4sHBBB3sIQQqqqqqQqI")
+HEADER = struct.Struct("<4sHBBB3sIQqqqqqqQqI")
 CRC = struct.Struct("<I")
 GREATEST_FORMAT_BYTES = 1 << 20
 GREATEST_LZ4_RATIO = 255  # an lz4 block cannot hold more bytes than this for each of its own
@@ -54,7 +54,8 @@ class Envelope:
     """What a message says besides the packet.
 
     kind: data; heartbeat and end, whose seq is that of the last packet sent before; format, which carries `format`.
-    stream_id: `stream_id` of the stream's name. seq: the number of the packet on its link, one more than the one before.
+    stream_id: `stream_id` of the stream's name. seq: the number of the packet on its link, from 0, one more than the one before;
+    -1 in a message that comes before any packet.
     origin_ns: CLOCK_MONOTONIC when the source handed the packet out (its machine's clock), ns.
     """
 
@@ -93,19 +94,19 @@ def encode(
 
 
 def encode_heartbeat(*, topic: bytes, stream_id: int, seq: int, origin_ns: int = 0, crc: bool = False) -> list[Frame]:
-    """A sign of life. `seq`: that of the last packet sent, so that a loss at the tail shows."""
+    """A sign of life. `seq`: that of the last packet sent (-1: none yet), so that a loss at the tail shows."""
     return _encode_other("heartbeat", topic, stream_id, seq, origin_ns, crc)
 
 
 def encode_end(*, topic: bytes, stream_id: int, seq: int, origin_ns: int = 0, crc: bool = False) -> list[Frame]:
-    """The end of a stream. `seq`: that of the last packet sent, so that a loss at the tail shows."""
+    """The end of a stream. `seq`: that of the last packet sent (-1: none), so that a loss at the tail shows."""
     return _encode_other("end", topic, stream_id, seq, origin_ns, crc)
 
 
 def encode_format(
     format: Format, *, topic: bytes, stream_id: int, seq: int, origin_ns: int = 0, crc: bool = False
 ) -> list[Frame]:
-    """What the packets of a stream are, as JSON. `seq`: that of the last packet sent."""
+    """What the packets of a stream are, as JSON. `seq`: that of the last packet sent (-1: none yet)."""
     text = json.dumps(asdict(format), sort_keys=True, separators=(",", ":")).encode()
     return _encode_other("format", topic, stream_id, seq, origin_ns, crc, text)
 

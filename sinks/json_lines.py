@@ -130,4 +130,4 @@ def _to_disk(file: int) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> OSError:
-    return OSError(f"json_lines: cannot write {path}: {error.strerror}; choose another path or correct this one")
+    return OSError(error.errno, f"json_lines: cannot write {path}: {error.strerror}; choose another path or correct this one")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -75,7 +76,7 @@ class Print:
         except BrokenPipeError:
             _silence(self.file)
             raise BrokenPipeError(
-                "print: standard output was closed by its reader; leave out the print sink or read to the end") from None
+                errno.EPIPE, "print: standard output was closed by its reader; leave out the print sink or read to the end") from None
 
 
 def _silence(file: TextIO) -> None:

@@ -205,4 +205,4 @@ def _write_json(path: Path, report: dict[str, Any]) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> OSError:
-    return OSError(f"score: cannot write {path}: {error.strerror}; choose another path or correct this one")
+    return OSError(error.errno, f"score: cannot write {path}: {error.strerror}; choose another path or correct this one")

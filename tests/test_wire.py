@@ -255,6 +255,10 @@ def test_end_and_heartbeat_carry_the_last_seq(kind, make, crc):
     assert decode(frames) == (Envelope(kind, 5, 77, 0), None)
 
 
+def test_the_end_of_a_stream_without_packets_has_seq_minus_1():
+    assert decode(encode_end(topic=b"t", stream_id=5, seq=-1))[0].seq == -1
+
+
 @pytest.mark.parametrize("format", [
     Format("spikes", (2, 34, 34)),
     Format("graded", (16,), rate_hz=44100.5),
@@ -289,4 +293,4 @@ def test_the_header_stays_as_published():
     packet = Packet(1, 2, np.array([1]), np.array([6], np.uint32), None, 3, True, 4, 5, 6)
     header = sent(packet)[1]
     assert header[:16] == b"SPKL" + b"\1\0" + b"\0" + b"\0" + b"\1" + b"qI\0" + b"\1\0\0\0"
-    assert struct.unpack("<QQqqqqqQq", header[16:88]) == (11, 42, 99, 1, 2, 3, 4, 5, 6)
+    assert struct.unpack("<QqqqqqqQq", header[16:88]) == (11, 42, 99, 1, 2, 3, 4, 5, 6)
