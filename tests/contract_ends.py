@@ -1,0 +1,321 @@
+"""The checks that every source and every sink passes, whatever it does; `tests/contract.py` says how they are used."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import groupby, islice, pairwise
+from pathlib import Path
+from typing import Any
+
+from pipeline.contract import Sink, SinkConfig, Source, SourceConfig, State
+from pipeline.packet import Format, Packet
+from tests.contract import check_events, kernel_signatures, scribble, state_content, state_schema, through_file
+from tests.packets import columns, content, first_of, glue, owned, spread
+
+
+@dataclass(frozen=True)
+class SourceCase:
+    """A source's options. `recut`: other options under which the same events must come, in other packets."""
+
+    config: SourceConfig
+    recut: tuple[dict[str, Any], ...] = ()
+
+    def make(self, state: State | None = None) -> Source:
+        """A new object, prepared anew."""
+        return self.config.prepare()(state)
+
+    def read(self, state: State | None = None) -> list[Packet]:
+        return list(self.make(state).packets())
+
+
+# --- what sources do ---
+
+
+def check_packets_meet(case: SourceCase) -> None:
+    packets = case.read()
+    for one, following in pairwise(packets):
+        assert one.last or following.begin_us == one.end_us, f"from {one.end_us} us to {following.begin_us} us"
+
+
+def check_packets_fit_their_format(case: SourceCase) -> None:
+    format = case.config.check()
+    assert case.make().format == format, "the source's format is not the one that check promised"
+    for packet in case.read():
+        check_events(packet, format)
+        assert not format.names or -1 <= packet.label < len(format.names), f"label {packet.label} has no name"
+
+
+def check_last_marks_the_ends_of_episodes(case: SourceCase) -> None:
+    packets = case.read()
+    assert packets, "the example's source hands out no packet: it proves nothing"
+    assert packets[-1].last, "the stream ends without `last`"
+    for one, following in pairwise(packets):
+        assert one.last == (following.episode != one.episode), f"`last` is misplaced at episode {following.episode}"
+
+
+def check_a_label_holds_for_its_episode(case: SourceCase) -> None:
+    for number, packets in groupby(case.read(), key=lambda packet: packet.episode):
+        assert len({packet.label for packet in packets}) == 1, f"episode {number} changes its label"
+
+
+def check_source_resumes_after_every_packet(case: SourceCase) -> None:
+    packets = case.read()
+    for stop in spread(len(packets)):
+        source = case.make()
+        assert len(list(islice(source.packets(), stop))) == stop
+        rest = case.read(through_file(source.snapshot()))
+        assert [content(p) for p in rest] == [content(p) for p in packets[stop:]], f"another rest after resuming at packet {stop}"
+
+
+def check_source_recut_gives_the_same_events(case: SourceCase) -> None:
+    episodes = glued_episodes(case.read())
+    for options in case.recut:
+        others = glued_episodes(SourceCase(changed(case.config, options)).read())
+        assert len(others) == len(episodes), f"another number of episodes with {options}"
+        assert all(content(a) == content(b) for a, b in zip(episodes, others, strict=True)), f"other events with {options}"
+
+
+def check_packets_respect_the_cap(case: SourceCase) -> None:
+    for options in ({}, *case.recut):
+        config = changed(case.config, options)
+        most = getattr(config, "max_events", None)
+        for packet in SourceCase(config).read():
+            one_microsecond = packet.n and packet.t_us[0] == packet.t_us[-1]
+            assert most is None or packet.n <= most or one_microsecond, f"{packet.n} events in a packet of at most {most}"
+
+
+def check_packets_respect_their_length(case: SourceCase) -> None:
+    for options in ({}, *case.recut):
+        config = changed(case.config, options)
+        most_us = getattr(config, "packet_us", None)
+        lengths = {packet.end_us - packet.begin_us for packet in SourceCase(config).read()}
+        assert most_us is None or max(lengths) <= most_us, f"a packet of {max(lengths)} us where {most_us} us were asked for"
+
+
+def check_packets_stay(case: SourceCase) -> None:
+    kept, as_given = [], []
+    for packet in case.make().packets():
+        kept.append(packet)
+        as_given.append(content(packet))
+    assert [content(packet) for packet in kept] == as_given, "a packet changed after it was handed out"
+
+
+def check_sources_are_independent(case: SourceCase) -> None:
+    alone, make = [content(packet) for packet in case.read()], case.config.prepare()
+    one, other = make(None).packets(), make(None).packets()
+    mixed = []
+    for packet in one:
+        mixed.append(content(packet))
+        next(other, None)
+    assert mixed == alone, "a second source changed what the first hands out"
+
+
+def check_source_runs_are_equal(case: SourceCase) -> None:
+    assert [content(p) for p in case.read()] == [content(p) for p in case.read()], "two runs of one configuration differ"
+
+
+def check_source_snapshot_is_detached(case: SourceCase) -> None:
+    packets, make = [content(packet) for packet in case.read()], case.config.prepare()
+    half = len(packets) // 2
+    source = make(None)
+    stream = source.packets()
+    given = [content(packet) for packet in islice(stream, half)]
+    state = source.snapshot()
+    taken = state_content(state)
+    resumed = [content(packet) for packet in make(state).packets()]
+    assert state_content(state) == taken, "going on from a snapshot changed it"
+    given += [content(packet) for packet in islice(stream, 1)]
+    assert state_content(state) == taken, "going on changed a snapshot taken before"
+    for known in (state, source.snapshot()):
+        scribble(known)
+    assert given + [content(packet) for packet in stream] == packets, "editing a snapshot changed the source that gave it"
+    assert resumed == packets[half:], "a source made from a snapshot hands out another rest"
+
+
+def check_source_snapshot_changes_nothing(case: SourceCase) -> None:
+    source, watched = case.make(), []
+    schema = state_schema(source.snapshot())
+    for packet in source.packets():
+        watched.append(content(packet))
+        assert state_schema(source.snapshot()) == schema, "a snapshot's keys or types changed on the way"
+    assert watched == [content(packet) for packet in case.read()], "taking snapshots changed what the source hands out"
+
+
+def check_source_closes_twice(case: SourceCase) -> None:
+    for taken in (0, 1, None):
+        source = case.make()
+        stream = source.packets()
+        list(islice(stream, taken))
+        source.close()
+        source.close()
+
+
+def check_source_compiles_at_prepare(case: SourceCase) -> None:
+    make = case.config.prepare()
+    prepared = kernel_signatures()
+    list(make(None).packets())
+    assert kernel_signatures() == prepared, "a kernel was compiled for another signature while packets flowed"
+
+
+SOURCE_CHECKS: tuple[Callable[[SourceCase], None], ...] = (
+    check_packets_meet,
+    check_packets_fit_their_format,
+    check_last_marks_the_ends_of_episodes,
+    check_a_label_holds_for_its_episode,
+    check_source_resumes_after_every_packet,
+    check_source_recut_gives_the_same_events,
+    check_packets_respect_the_cap,
+    check_packets_respect_their_length,
+    check_packets_stay,
+    check_sources_are_independent,
+    check_source_runs_are_equal,
+    check_source_snapshot_is_detached,
+    check_source_snapshot_changes_nothing,
+    check_source_closes_twice,
+    check_source_compiles_at_prepare,
+)
+
+
+def glued_episodes(packets: list[Packet]) -> list[Packet]:
+    """One packet an episode: its flags are those of its last packet."""
+    return [glue(list(group)) for _, group in groupby(packets, key=lambda packet: packet.episode)]
+
+
+def changed(config: Any, options: dict[str, Any]) -> Any:
+    return type(config).model_validate(config.model_dump() | options)
+
+
+@dataclass(frozen=True)
+class SinkCase:
+    """A sink's options in a folder of its own, the stream that it takes, and where to see what became of it.
+
+    seen(folder) gives what stands outside of the sink once it is closed, and `resumes` is False, with a reason in
+    the table of examples, for a sink that cannot take back what it wrote after a snapshot.
+    """
+
+    config: SinkConfig
+    folder: Path
+    upstream: Format
+    packets: tuple[Packet, ...]
+    misfit: Format | None
+    seen: Callable[[Path], Any]
+    resumes: bool = True
+
+    def make(self, state: State | None = None) -> Sink:
+        """A new object, prepared anew; from None it starts anew, so a file that stood there is replaced."""
+        return self.config.prepare(self.upstream, "stream")(state)
+
+    def outcome(self, parts: list[tuple[State | None, tuple[Packet, ...]]]) -> tuple[Any, ...]:
+        """What is to be seen once sinks, one for each state and its packets, have written and were closed."""
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            for state, packets in parts:
+                sink = self.make(state)
+                for packet in packets:
+                    sink.write(packet)
+                sink.close()
+        return printed.getvalue(), self.seen(self.folder), figures(sink)
+
+
+# --- what sinks do ---
+
+
+def check_sink_resumes_exactly(case: SinkCase) -> None:
+    """Written on after the snapshot, then resumed from it: the outcome is that of an undisturbed run."""
+    undisturbed = case.outcome([(None, case.packets)])
+    for stop in spread(len(case.packets)) if case.resumes else []:
+        with contextlib.redirect_stdout(io.StringIO()):
+            sink = case.make()
+            for packet in case.packets[:stop]:
+                sink.write(packet)
+            state = through_file(sink.snapshot())
+            for packet in case.packets[stop : stop + 2]:
+                sink.write(packet)
+            sink.close()
+        resumed = case.outcome([(state, case.packets[stop:])])
+        assert resumed[1:] == undisturbed[1:], f"another outcome after resuming at packet {stop}"
+
+
+def check_sink_starts_anew(case: SinkCase) -> None:
+    first = case.outcome([(None, case.packets)])
+    assert case.outcome([(None, case.packets)]) == first, "what an earlier run left changes the outcome"
+
+
+def check_sink_takes_empty_packets(case: SinkCase) -> None:
+    padded: list[Packet] = []
+    for packet in case.packets:
+        at_us, nothing = packet.begin_us, first_of(packet, 0).value
+        padded += [Packet(at_us, at_us, value=nothing, episode=packet.episode, label=packet.label), packet]
+    assert case.outcome([(None, tuple(padded))]) == case.outcome([(None, case.packets)]), "empty packets changed the outcome"
+
+
+def check_sink_leaves_packets_untouched(case: SinkCase) -> None:
+    packets = tuple(owned(packet) for packet in case.packets)
+    before_run = [content(packet) for packet in packets]
+    case.outcome([(None, packets)])
+    assert [content(packet) for packet in packets] == before_run, "a packet was edited"
+    assert not any(array.flags.writeable for packet in packets for array in columns(packet)), "a packet was made writable"
+
+
+def check_sink_snapshot_changes_nothing(case: SinkCase) -> None:
+    undisturbed = case.outcome([(None, case.packets)])
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        sink = case.make()
+        schema = state_schema(sink.snapshot())
+        for packet in case.packets:
+            sink.write(packet)
+            assert state_schema(sink.snapshot()) == schema, "a snapshot's keys or types changed on the way"
+        sink.close()
+    assert (printed.getvalue(), case.seen(case.folder), figures(sink)) == undisturbed, "taking snapshots changed the outcome"
+
+
+def check_sink_snapshot_is_detached(case: SinkCase) -> None:
+    undisturbed = case.outcome([(None, case.packets)])
+    half = len(case.packets) // 2
+    with contextlib.redirect_stdout(io.StringIO()):
+        sink = case.make()
+        for packet in case.packets[:half]:
+            sink.write(packet)
+        state = sink.snapshot()
+        taken = state_content(state)
+        sink.write(case.packets[half])
+        assert state_content(state) == taken, "writing on changed a snapshot taken before"
+        for known in (state, sink.snapshot()):
+            scribble(known)
+        for packet in case.packets[half + 1 :]:
+            sink.write(packet)
+        sink.close()
+    assert (case.seen(case.folder), figures(sink)) == undisturbed[1:], "editing a snapshot changed the sink that gave it"
+
+
+def check_sink_closes_twice(case: SinkCase) -> None:
+    for written in (0, len(case.packets)):
+        with contextlib.redirect_stdout(io.StringIO()):
+            sink = case.make()
+            for packet in case.packets[:written]:
+                sink.write(packet)
+            sink.close()
+            once = case.seen(case.folder)
+            sink.close()
+        assert case.seen(case.folder) == once, "closing a second time changed the outcome"
+
+
+SINK_CHECKS: tuple[Callable[[SinkCase], None], ...] = (
+    check_sink_resumes_exactly,
+    check_sink_starts_anew,
+    check_sink_takes_empty_packets,
+    check_sink_leaves_packets_untouched,
+    check_sink_snapshot_changes_nothing,
+    check_sink_snapshot_is_detached,
+    check_sink_closes_twice,
+)
+
+
+def figures(sink: Sink) -> Any:
+    """The sink's own figures, if it offers some."""
+    report = getattr(sink, "report", None)
+    return None if report is None else report()
