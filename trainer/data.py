@@ -1,0 +1,142 @@
+"""Samples for training: the episodes of a source, through the runtime's own operators, binned to counts a tick."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.chain import Chain
+from pipeline.contract import OperatorConfig, SourceConfig
+from pipeline.packet import Format, Packet
+
+Augment = Callable[[Packet, np.random.Generator], Packet]
+
+
+class Batch(NamedTuple):
+    """B samples, padded to the longest. x (T, B, n) counts, zero after a sample's end; ticks (B,), labels (B,)."""
+
+    x: Tensor
+    ticks: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One encoded episode, sparse: its number of ticks, and where every event belongs."""
+
+    ticks: int
+    cell: np.ndarray  # (m,) int32, tick * n + unit
+    value: np.ndarray | None  # (m,) float32, or None: every event counts 1
+    label: int
+
+
+def episodes(config: SourceConfig) -> tuple[list[Packet], Format]:
+    """Every episode of a source as one packet (cutting changes nothing), and the source's format."""
+    source = config.prepare()(None)
+    whole: list[Packet] = []
+    parts: list[Packet] = []
+    try:
+        for packet in source.packets():
+            parts.append(packet)
+            if packet.last:
+                whole.append(joined(parts))
+                parts = []
+        return whole, source.format
+    finally:
+        source.close()
+
+
+def joined(parts: Sequence[Packet]) -> Packet:
+    """The packets of one episode as one, in one copy."""
+    if len(parts) == 1:
+        return parts[0]
+    first, final = parts[0], parts[-1]
+    value = None if final.value is None else np.concatenate([p.value for p in parts if p.value is not None])
+    t_us, unit = (np.concatenate([getattr(p, name) for p in parts]) for name in ("t_us", "unit"))
+    lost = sum(p.lost for p in parts)
+    return Packet(first.begin_us, final.end_us, t_us, unit, value, final.episode, final.last, final.label, lost, final.barrier)
+
+
+def nodes(operators: Sequence[OperatorConfig], format: Format) -> tuple[list[tuple[OperatorConfig, Format]], Format]:
+    """The operators with what each receives, and what the last gives out."""
+    chain = []
+    for config in operators:
+        chain.append((config, format))
+        format = config.check(format)
+    return chain, format
+
+
+def encode(episode: Packet, chain: Chain, tick_us: int, n: int) -> Sample:
+    """One episode through the operators to `n` units, binned: tick k holds [k tick, (k+1) tick), anchored at stream time 0."""
+    out = chain.push(episode)
+    cell = (out.t_us // tick_us * n + out.unit).astype(np.int32)  # half the memory of a thousand recordings
+    return Sample(-(-out.end_us // tick_us), cell, out.value, episode.label)
+
+
+def collate(samples: Sequence[Sample], n: int) -> Batch:
+    """Samples of `n` units as one padded batch; events of one unit in one tick add."""
+    ticks = np.array([s.ticks for s in samples])
+    length, width = max(1, int(ticks.max())), len(samples)
+    x = np.zeros((length, width, n), np.float32)
+    for place, sample in enumerate(samples):
+        cells = np.bincount(sample.cell, sample.value, minlength=sample.ticks * n)
+        x[: sample.ticks, place] = cells.reshape(sample.ticks, n)
+    return Batch(torch.from_numpy(x), torch.from_numpy(ticks), torch.tensor([s.label for s in samples]))
+
+
+class Batches:
+    """Episodes through operators, in batches: iterating gives them in order as they are, `at` gives an epoch of training.
+
+    Order and augmentation of an epoch follow from (seed, epoch, sample) alone: a resumed run sees what an undisturbed one does.
+    What is not augmented is encoded once.
+    """
+
+    def __init__(self, episodes: Sequence[Packet], operators: Sequence[OperatorConfig], format: Format, tick_us: int, size: int,
+                 *, seed: int = 0, augment: Augment | None = None) -> None:
+        chain, self.format = nodes(operators, format)
+        self._chain, self._episodes, self._tick_us, self._size = Chain(chain), episodes, tick_us, size
+        self._seed, self._augment = seed, augment
+        self._kept: dict[int, Sample] = {}
+
+    def __len__(self) -> int:
+        return -(-len(self._episodes) // self._size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self._batches(np.arange(len(self._episodes)), self._plain)
+
+    def at(self, epoch: int) -> Iterator[Batch]:
+        order = np.random.default_rng([self._seed, epoch]).permutation(len(self._episodes))
+        return self._batches(order, partial(self._augmented, epoch=epoch) if self._augment else self._plain)
+
+    def _batches(self, order: np.ndarray, sample: Callable[[int], Sample]) -> Iterator[Batch]:
+        for first in range(0, order.size, self._size):
+            yield collate([sample(index) for index in order[first : first + self._size].tolist()], self.format.size)
+
+    def _plain(self, index: int) -> Sample:
+        if index not in self._kept:
+            self._kept[index] = self._encoded(self._episodes[index])
+        return self._kept[index]
+
+    def _augmented(self, index: int, epoch: int) -> Sample:
+        assert self._augment is not None
+        return self._encoded(self._augment(self._episodes[index], np.random.default_rng([self._seed, epoch, index])))
+
+    def _encoded(self, episode: Packet) -> Sample:
+        return encode(episode, self._chain, self._tick_us, self.format.size)
+
+
+def split(episodes: Sequence[Packet], share: float, seed: int) -> tuple[list[Packet], list[Packet]]:
+    """Training and validation episodes: `share` of every class, drawn by `seed`, is kept out of training."""
+    rng = np.random.default_rng([seed, 0x5EED])
+    held: set[int] = set()
+    labels = np.array([e.label for e in episodes])
+    for label in np.unique(labels):
+        own = rng.permutation(np.flatnonzero(labels == label))
+        held.update(own[: round(share * own.size)].tolist())
+    return [e for i, e in enumerate(episodes) if i not in held], [e for i, e in enumerate(episodes) if i in held]

@@ -1,0 +1,173 @@
+"""The training loop: a network, training and validation batches in; the trained network and its figures out."""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor
+from torch.nn import functional as F
+
+from trainer.data import Batch, Batches
+from trainer.network import Network, Outcome
+from trainer.progress import Progress
+from trainer.recipe import Training
+
+
+class Classifier(L.LightningModule):
+    """Trains a network to classify at the end of a sample, and while it is still coming in.
+
+    loss = CE(final scores) + early_weight * mean over decision times of CE(scores then) + rate_weight * mean over neurons of
+    (excess of the firing rate over rate_most)^2 / rate_most^2, all scores divided by the training's `score_scale`.
+    """
+
+    def __init__(self, network: Network, training: Training, batches_an_epoch: int) -> None:
+        super().__init__()
+        self.network, self.training_options, self.batches_an_epoch = network, training, batches_an_epoch
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        outcome = self.network(batch.x, batch.ticks)
+        loss = self.loss(outcome, batch)
+        accuracy = (outcome.final().argmax(1) == batch.labels).float().mean()
+        self.log_dict({"train_loss": loss.detach(), "train_accuracy": accuracy}, on_step=False, on_epoch=True,
+                      batch_size=batch.labels.shape[0])
+        return loss
+
+    def loss(self, outcome: Outcome, batch: Batch) -> Tensor:
+        options = self.training_options
+        scale, smoothing = options.score_scale, options.label_smoothing
+        loss = F.cross_entropy(outcome.final() / scale, batch.labels, label_smoothing=smoothing)
+        if options.early_weight:
+            scores, labels = early(outcome, batch.labels, self.decision_ticks())
+            if labels.numel():
+                loss = loss + options.early_weight * F.cross_entropy(scores / scale, labels, label_smoothing=smoothing)
+        for rate in outcome.rates().values():
+            excess = torch.relu(rate / options.rate_most - 1)
+            loss = loss + options.rate_weight * (excess**2).mean()
+        return loss
+
+    def decision_ticks(self) -> int:
+        return max(1, round(self.training_options.every_ms * 1000 / self.network.tick_us))
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        outcome = self.network(batch.x, batch.ticks)
+        final = outcome.final()
+        figures = {"val_loss": F.cross_entropy(final / self.training_options.score_scale, batch.labels),
+                   "val_accuracy": (final.argmax(1) == batch.labels).float().mean()}
+        figures |= {f"rate_{name}": rate.mean() for name, rate in outcome.rates().items()}
+        self.log_dict(figures, batch_size=batch.labels.shape[0])
+
+    def on_train_epoch_start(self) -> None:
+        """All randomness of an epoch follows from the seed and its number; the smear of delays shrinks to none."""
+        torch.manual_seed(np.random.SeedSequence([self.training_options.seed, self.current_epoch]).generate_state(1)[0].item())
+        options, epoch = self.training_options, self.current_epoch
+        moving = max(1, round(options.epochs * (1 - options.settle_share)))
+        for delay in self.network.delays():
+            sigma = options.delay_sigma_ticks * (0.5 / options.delay_sigma_ticks) ** (epoch / max(1, moving - 1))
+            delay.sigma.fill_(sigma if epoch < moving and delay.delay_ticks.requires_grad else 0.0)
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        for delay in self.network.delays():
+            delay.clamp()
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        options = self.training_options
+        optimizer = torch.optim.AdamW(_groups(self.network, options))
+        steps = options.epochs * self.batches_an_epoch
+        warm = max(1, min(steps // 10, 100))
+
+        def factor(step: int) -> float:
+            return min((step + 1) / warm, 0.5 * (1 + math.cos(math.pi * min(step / steps, 1.0))))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained network in the state that was selected, and the epoch (from 1) it comes from."""
+
+    network: Network
+    epoch: int
+    epochs: int
+
+
+def fit(network: Network, training: Training, train: Batches, validation: Iterable[Batch] | None, folder: Path,
+        resume: bool = False) -> Fitted:
+    """Train `network` and put it in the selected state. Checkpoints and logs go to `folder`; `resume` goes on from its last.ckpt.
+
+    The state selected is that of least validation loss, or the last one without validation or with `select: last`.
+    """
+    last = folder / "last.ckpt"
+    if resume and not last.exists():
+        raise ValueError(f"{last}: no checkpoint to go on from; train without --resume, or correct the recipe's folder")
+    if not resume:
+        for stale in folder.glob("*.ckpt"):
+            stale.unlink()
+    _quiet()
+    module = Classifier(network, training, len(train))
+    best = validation is not None and training.select == "best"
+    keep = [ModelCheckpoint(folder, filename="last", monitor=None, save_top_k=1, enable_version_counter=False)]
+    if best:
+        keep.append(ModelCheckpoint(folder, filename="best", monitor="val_loss", save_top_k=1, enable_version_counter=False))
+    trainer = L.Trainer(
+        max_epochs=training.epochs, accelerator="cpu", gradient_clip_val=training.clip, num_sanity_val_steps=0,
+        logger=[CSVLogger(folder, "csv", ""), TensorBoardLogger(folder, "tensorboard", "")], log_every_n_steps=1_000_000,
+        callbacks=[Progress(), *keep], enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False,
+    )
+    trainer.fit(module, _Epochs(train, module), validation, ckpt_path=str(last) if resume else None, weights_only=True)
+    chosen = torch.load(folder / ("best.ckpt" if best else "last.ckpt"), weights_only=True)
+    module.load_state_dict(chosen["state_dict"])
+    network.eval()
+    return Fitted(network, chosen["epoch"] + 1, training.epochs)
+
+
+class _Epochs:
+    """The training batches of the epoch that the module is in."""
+
+    def __init__(self, batches: Batches, module: Classifier) -> None:
+        self._batches, self._module = batches, module
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[Batch]:
+        yield from self._batches.at(self._module.current_epoch)
+
+
+def early(outcome: Outcome, labels: Tensor, every: int) -> tuple[Tensor, Tensor]:
+    """Scores and labels at every `every` ticks before the end of each sample that lasts so long: (m, classes) and (m,)."""
+    times = torch.arange(every, outcome.scores.shape[0] + 1, every)
+    inside = times[:, None] < outcome.ends[None, :]
+    scores = outcome.scores[times - 1]
+    return scores[inside], labels[None, :].expand(times.shape[0], -1)[inside]
+
+
+def _groups(network: Network, options: Training) -> list[dict[str, Any]]:
+    """Weights decay; delays, taus, thresholds and biases do not. Delays step in ticks."""
+    delays = [m.delay_ticks for m in network.delays() if m.delay_ticks.requires_grad]
+    weights = [p for name, p in network.named_parameters() if name.endswith("weight")]
+    ours = {id(p) for p in delays + weights}
+    rest = [p for p in network.parameters() if id(p) not in ours and p.requires_grad]
+    groups = [{"params": weights, "lr": options.learning_rate, "weight_decay": options.weight_decay},
+              {"params": delays, "lr": options.delay_learning_rate, "weight_decay": 0.0},
+              {"params": rest, "lr": options.learning_rate, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]
+
+
+def _quiet() -> None:
+    """Lightning's hints are for its developers' own set-ups; errors still show."""
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning.*")
