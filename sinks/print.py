@@ -75,8 +75,8 @@ class Print:
             self._print(text.encode(error.encoding, "backslashreplace").decode(error.encoding))
         except BrokenPipeError:
             _silence(self.file)
-            raise BrokenPipeError(
-                errno.EPIPE, "print: standard output was closed by its reader; leave out the print sink or read to the end") from None
+            text = "print: standard output was closed by its reader; leave out the print sink or read to the end"
+            raise BrokenPipeError(errno.EPIPE, text) from None
 
 
 def _silence(file: TextIO) -> None:

@@ -20,7 +20,7 @@ from sinks.decisions_only import needs_decisions
 class ScoreConfig(SinkConfig):
     """Compares the answer of every episode with its label: accuracy, confusion matrix, recall, latency, early exits.
 
-    In: decisions of any shape. An episode's answer is its first final decision; it is over at the packet that ends it.
+    In: decisions of any shape. An episode's answer is its final decision (the last one, where the readout rearms).
     accuracy = episodes answered rightly / labelled episodes; a labelled episode without an answer counts as wrong.
     latency = t_us of the answer - begin of the episode, us of stream time. An episode exited if its answer came before its end
     because the confidence reached the readout's exit_at; used = (t_us + 1 - begin) / duration, 0..1, is 1 without an answer.
@@ -81,7 +81,7 @@ class Score:
         if packet.n:
             for decision in decisions(packet, self.format):
                 self.decisions += 1
-                if decision.final and self.answer is None:
+                if decision.final:
                     self.answer = (decision.index, decision.t_us, self._confident(decision))
         if packet.last:
             self.rows.extend(self._over(packet, self.begin_us))

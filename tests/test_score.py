@@ -76,8 +76,8 @@ def test_without_exit_at_nothing_exits():
     assert (report["early_exit"]["exited"], report["answer_latency_us"]["p50"]) == (0, 199.0)
 
 
-def test_the_first_final_decision_is_the_answer_even_if_the_readout_rearms():
-    packets = [decision(0, 100, 0, 0.95, label=0), decision(100, 200, 1, 0.95, label=0, last=True)]
+def test_the_last_final_decision_is_the_answer_of_a_readout_that_rearms():
+    packets = [decision(0, 100, 0, 0.95, label=0), decision(100, 200, 1, 0.95, label=1, last=True)]
     assert scored(packets).report()["accuracy"] == 1.0
 
 
