@@ -1,0 +1,79 @@
+"""The catalog: every component by its type, in explicit tables. The only place that knows them all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, cast
+
+from operators.background_activity import BackgroundActivityConfig
+from operators.crop_pool import CropPoolConfig
+from operators.delay import DelayConfig
+from operators.hot_pixels import HotPixelsConfig
+from operators.lif import LIFConfig
+from operators.polarity import PolarityConfig
+from operators.refractory import RefractoryConfig
+from operators.residual import ResidualConfig
+from pipeline.config import KINDS, Catalog
+from pipeline.contract import Config, OperatorConfig, SinkConfig, SourceConfig
+from sinks.json_lines import JsonLinesConfig
+from sinks.print import PrintConfig
+from sinks.score import ScoreConfig
+from sinks.zmq_publish import ZmqPublishConfig
+from sources.dvs_scene import DvsSceneConfig
+
+SOURCES: dict[str, type[SourceConfig]] = {
+    "dvs_scene": DvsSceneConfig,
+}
+
+OPERATORS: dict[str, type[OperatorConfig]] = {
+    "background_activity": BackgroundActivityConfig,
+    "refractory": RefractoryConfig,
+    "hot_pixels": HotPixelsConfig,
+    "crop_pool": CropPoolConfig,
+    "polarity": PolarityConfig,
+    "lif": LIFConfig,
+    "delay": DelayConfig,
+    "residual": ResidualConfig,
+}
+
+SINKS: dict[str, type[SinkConfig]] = {
+    "print": PrintConfig,
+    "json_lines": JsonLinesConfig,
+    "score": ScoreConfig,
+    "zmq_publish": ZmqPublishConfig,
+}
+
+
+def make_catalog(*, custom: bool = True) -> Catalog:
+    """The house's components and, unless `custom` is false, those that installed packages offer by entry points
+    `spikeline.sources`, `spikeline.operators` and `spikeline.sinks`. ValueError when one of these cannot be had."""
+    if not custom:
+        return Catalog(SOURCES, OPERATORS, SINKS)
+    tables = [_with_entry_points(kind, table) for kind, table in (("source", SOURCES), ("operator", OPERATORS), ("sink", SINKS))]
+    return Catalog(*cast(Any, tables))
+
+
+def _with_entry_points(kind: str, table: Mapping[str, type[Config]]) -> Mapping[str, type[Config]]:
+    found = entry_points(group=f"spikeline.{kind}s")
+    for point in found:
+        if point.name in table:
+            raise ValueError(f"{_named(point)} has the name of a {kind} of spikeline; its package must rename it")
+    return {**table, **{point.name: _load(point, kind) for point in found}} if found else table
+
+
+def _load(point: EntryPoint, kind: str) -> type[Config]:
+    base = KINDS[kind]
+    try:
+        cls = point.load()
+    except Exception as error:  # whatever another's package raises while it is imported
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(f"{_named(point)} cannot be loaded ({reason}); remove its package or use --no-custom") from None
+    if not (isinstance(cls, type) and issubclass(cls, base)):
+        raise ValueError(f"{_named(point)} is no {base.__name__}; remove its package or use --no-custom")
+    return cls
+
+
+def _named(point: EntryPoint) -> str:
+    package = point.dist.name if point.dist else "an unknown package"
+    return f"entry point {point.name!r} ({point.value}) of {package}"

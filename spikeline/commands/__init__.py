@@ -1,0 +1,1 @@
+"""The commands of the front door, one file a group. Heavy imports stand inside the functions."""

@@ -1,0 +1,80 @@
+"""`spikeline run`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from spikeline.commands.options import ConfigPath, NoCustom, Overrides, load
+
+
+def run(
+    config: ConfigPath,
+    inline: Annotated[bool, typer.Option("--inline", help="Run all stages in this one process.")] = False,
+    overrides: Overrides = None,
+    resume: Annotated[Path | None, typer.Option(metavar="DIR", help="Go on from the newest whole checkpoint in DIR.")] = None,
+    summary: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the run's figures to FILE as JSON.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No live view.")] = False,
+    no_custom: NoCustom = False,
+) -> None:
+    """Run a pipeline to the end of its source."""
+    graph = load(config, overrides, no_custom)
+    from pipeline.runner import run as run_graph
+
+    one_process = inline or graph.stages.processes is False
+    with ExitStack() as stack:
+        on_update = None
+        if not quiet and sys.stderr.isatty():
+            from pipeline.live import LiveView
+
+            on_update = stack.enter_context(LiveView(graph)).update
+        figures = run_graph(graph, inline=one_process, resume=resume, on_update=on_update)
+    if summary is not None:
+        write_json(summary, figures)
+    print("\n".join(summary_lines(figures)))
+
+
+def summary_lines(figures: dict[str, Any]) -> list[str]:
+    """The figures of a run for a person; the last line is the result."""
+    wall_s = figures.get("wall_s", 0.0)
+    lines = [f"{figures.get('events_in', 0):,} events in {wall_s:.2f} s, {_rate(figures)}"]
+    latency = figures.get("latency_us") or {}
+    if latency.get("max"):
+        lines.append(f"decision latency p50 {_time(latency['p50'])}, p99 {_time(latency['p99'])}, max {_time(latency['max'])}")
+    if (drift := figures.get("drift_ms")) is not None:
+        p50, greatest, last = (f"{drift[name]:.2f} ms" for name in ("p50", "max", "last"))
+        lines.append(f"behind its pace by p50 {p50}, max {greatest}, at the end {last}")
+    if (lost := figures.get("lost", 0)) or figures.get("dropped_packets"):
+        lines.append(f"lost: {lost:,} events, {figures.get('dropped_packets', 0):,} packets")
+    return [*lines, result_line(figures)]
+
+
+def result_line(figures: dict[str, Any]) -> str:
+    """ "accuracy 0.97 on 120 episodes" where episodes were labelled."""
+    if labelled := figures.get("labelled"):
+        return f"accuracy {figures['accuracy']:.2f} on {labelled} episode{'s' * (labelled != 1)}"
+    decisions, episodes = figures.get("decisions", 0), figures.get("episodes", 0)
+    return f"{decisions} decision{'s' * (decisions != 1)} on {episodes} episode{'s' * (episodes != 1)}"
+
+
+def write_json(path: Path, figures: dict[str, Any]) -> None:
+    """Write the file at once: a reader sees the old one or the new one, whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(figures, indent=2) + "\n")
+    os.replace(temporary, path)
+
+
+def _rate(figures: dict[str, Any]) -> str:
+    factor = figures.get("realtime_factor") or 0.0
+    return f"{figures.get('events_per_s', 0.0):,.0f} events/s, {factor:.1f} times real time"
+
+
+def _time(us: float) -> str:
+    return f"{us:.0f} us" if us < 1000 else f"{us / 1000:.2f} ms"
