@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from pipeline.contract import Operator, OperatorConfig, Reporting, State
 from pipeline.packet import Format, Packet, join
@@ -25,6 +28,9 @@ class Chain:
         self._operators: list[Operator] = [make(part_of(state, str(i))) for i, make in enumerate(self._makers)]
         # An operator from outside the house is not covered by its tests: a wrong unit would index past a kernel's arrays.
         self._checked = {i: config.check(upstream) for i, (config, upstream) in enumerate(nodes) if _is_foreign(config)}
+        self._past: list[dict[str, Any]] = [{} for _ in nodes]  # the figures of the operators of ended episodes
+        if state is not None and "past" in state:
+            self._past = json.loads(state["past"].tobytes())
         self.active = 0  # the operator at work, or the one that failed
 
     def push(self, packet: Packet) -> Packet:
@@ -39,17 +45,28 @@ class Chain:
                 made.check(self._checked[index])
             out = with_flags(made, packet)
         if packet.last:
+            self._past = self._figures()
             self._operators = [make(None) for make in self._makers]
         return out
 
     def snapshot(self) -> State:
         """The states of all operators, keyed `<index>.<key>`."""
-        return {f"{i}.{key}": array for i, operator in enumerate(self._operators) for key, array in operator.snapshot().items()}
+        state = {f"{i}.{key}": array for i, operator in enumerate(self._operators) for key, array in operator.snapshot().items()}
+        return state | {"past": np.frombuffer(json.dumps(self._past).encode(), np.uint8)}
 
     def report(self) -> dict[str, Any]:
-        """The figures of the operators that offer some, by name."""
-        pairs = zip(self.names, self._operators, strict=True)
-        return {name: operator.report() for name, operator in pairs if isinstance(operator, Reporting)}
+        """The figures of the operators that offer some, by name; numbers are summed over all episodes."""
+        return {name: figures for name, figures in zip(self.names, self._figures(), strict=True) if figures}
+
+    def _figures(self) -> list[dict[str, Any]]:
+        """Past and present figures of each operator."""
+        pairs = zip(self._past, self._operators, strict=True)
+        return [_sum(past, operator.report()) if isinstance(operator, Reporting) else {} for past, operator in pairs]
+
+
+def _sum(past: dict[str, Any], present: dict[str, Any]) -> dict[str, Any]:
+    """`present` with the numbers of `past` added; what is no number is the latest."""
+    return {key: past.get(key, 0) + value if isinstance(value, int | float) else value for key, value in present.items()}
 
 
 def part_of(state: State | None, prefix: str) -> State | None:

@@ -53,6 +53,9 @@ class StagesConfig(Config):
     checkpoints: FilePath | None = Field(
         None, description="folder of the snapshots; default: <file stem>.checkpoints in the current folder"
     )
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = Field(
+        None, description="port on loopback that serves the figures of all stages to Prometheus; none: not served"
+    )
 
 
 DEFAULT_STAGES = StagesConfig.model_validate({})

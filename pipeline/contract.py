@@ -38,7 +38,7 @@ class Source(Protocol):
 class Operator(Protocol):
     """Turns packets into packets."""
 
-    def process(self, packet: Packet) -> Packet: ...  # may hold events back; never edits its input; fills interval and events only
+    def process(self, packet: Packet) -> Packet: ...  # may hold events back; fills interval and events only
     def finish(self) -> Packet: ...  # the episode is over: gives out what is still held
     def snapshot(self) -> State: ...  # a detached copy, valid between two packets
 
@@ -68,8 +68,8 @@ def _resolve(value: Any, info: ValidationInfo) -> Any:
     folder = (info.context or {}).get("folder")
     path = Path(value).expanduser()
     if folder is None or isinstance(value, CommandLineText) or path.is_absolute():
-        return path
-    return Path(folder) / path
+        return str(path)  # as a text: a config read from JSON takes no Path
+    return str(Path(folder) / path)
 
 
 FilePath = Annotated[Path, BeforeValidator(_resolve)]
@@ -100,7 +100,7 @@ class ReplayConfig(SourceConfig):
     """The options of every source that replays or simulates, so that the stage may set its pace."""
 
     packet_ms: float = Field(10.0, gt=0, description="length of a packet")
-    max_events: int = Field(65536, ge=1, description="most events a packet; it is cut short at a microsecond that would exceed it")
+    max_events: int = Field(65536, ge=1, description="most events a packet: cut before the microsecond that exceeds it")
     pace: Literal["realtime", "fast"] | Annotated[float, Field(gt=0)] = Field(
         "fast", description="realtime, fast (as fast as the pipeline takes it), or a factor of real time"
     )

@@ -146,7 +146,7 @@ def _parse_card(path: Path, header: dict[str, Any]) -> Card:
     try:
         card = json.loads(header["__metadata__"]["card"])
     except (KeyError, TypeError, ValueError):
-        raise ValueError(f"{path}: a .safetensors file without a spikeline model card; export it with `spikeline train`") from None
+        raise ValueError(f"{path}: .safetensors without a spikeline model card; make one with `spikeline train`") from None
     if card.get("version") != VERSION:
         raise ValueError(f"{path}: model card version {card.get('version')}, this spikeline reads version {VERSION}")
     try:

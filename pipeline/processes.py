@@ -1,0 +1,156 @@
+"""Runs every stage of a graph in a process of its own, joined by ZeroMQ over ipc, and watches them.
+
+Processes are spawned, never forked. Each holds the reading end of a pipe from here and ends when that closes; here, the end of
+a process's report pipe tells at once that it is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pickle
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import IO, Any
+
+import pipeline.stage_process
+from pipeline.assembly import Job
+from pipeline.graph import stage_plan
+from pipeline.stage import StageError
+
+Update = Callable[[dict[str, dict[str, Any]]], None]
+
+
+def run_processes(job: Job, stop: threading.Event, on_update: Update | None,
+                  saved: Callable[[str, int], None]) -> tuple[dict[str, dict[str, Any]], float]:
+    """The last report of every stage, and the seconds that start-up took. StageError if one fails or dies."""
+    begin_s = time.monotonic()
+    folder = tempfile.mkdtemp(prefix="spikeline-")  # for this user alone (mode 0700)
+    names = [plan.name for plan in stage_plan(job.graph)]
+    job = replace(job, endpoints=tuple(f"ipc://{folder}/{i}" for i in range(len(names) - 1)))
+    children: list[_Child] = []
+    try:
+        children = [_Child(name, index, job, folder) for index, name in enumerate(names)]
+        watch = _Watch(children, stop, on_update, saved)
+        watch.until(lambda: all(child.ready for child in children))
+        startup_s = time.monotonic() - begin_s
+        for child in reversed(children):
+            child.say("go")
+        watch.until(lambda: all(child.ended for child in children))
+        return {child.name: child.report for child in children}, startup_s
+    finally:
+        for child in children:
+            child.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Child:
+    """One stage's process, its lifeline and its report pipe."""
+
+    def __init__(self, name: str, index: int, job: Job, folder: str) -> None:
+        self.name = name
+        self.ready = self.done = self.ended = False
+        self.report: dict[str, Any] = {}
+        reading, writing = os.pipe()
+        program = [sys.executable, "-P", str(pipeline.stage_process.__file__), str(writing)]
+        self.process = subprocess.Popen(program, stdin=subprocess.PIPE, pass_fds=(writing,), process_group=0)
+        os.close(writing)
+        os.set_blocking(reading, False)
+        self.pipe: IO[bytes] = os.fdopen(reading, "rb", buffering=0)
+        self._pending = b""
+        content = pickle.dumps((index, job, folder))
+        self._write(json.dumps(sys.path).encode() + b"\n" + str(len(content)).encode() + b"\n" + content)
+
+    def say(self, word: str) -> None:
+        self._write(word.encode() + b"\n")
+
+    def _write(self, data: bytes) -> None:
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it is gone: its report pipe tells
+            self.process.stdin.write(data)
+            self.process.stdin.flush()
+
+    def messages(self) -> list[dict[str, Any]]:
+        """What it has said since the last time; sets `ended` when it has closed its pipe."""
+        while True:
+            try:
+                data = self.pipe.read(65536)
+            except BlockingIOError:
+                break
+            if data is None:
+                break
+            if not data:
+                self.ended = True
+                break
+            self._pending += data
+        *lines, self._pending = self._pending.split(b"\n")
+        return [json.loads(line) for line in lines]
+
+    def close(self) -> None:
+        """End the process if it has not ended, and reap it."""
+        if not self.done:
+            self.process.kill()
+        self.process.wait()
+        self.pipe.close()
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+
+
+class _Watch:
+    """Listens to all processes until a condition holds; the first failure is raised."""
+
+    def __init__(self, children: list[_Child], stop: threading.Event, on_update: Update | None,
+                 saved: Callable[[str, int], None]) -> None:
+        self._children, self._stop, self._on_update, self._saved = children, stop, on_update, saved
+        self._told_to_stop = False
+        self._selector = selectors.DefaultSelector()
+        for child in children:
+            self._selector.register(child.pipe, selectors.EVENT_READ, child)
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            for key, _ in self._selector.select(0.1):
+                self._hear(key.data)
+            if self._stop.is_set() and not self._told_to_stop:
+                self._told_to_stop = True
+                self._children[0].say("stop")
+            if self._on_update is not None:
+                self._on_update({child.name: child.report for child in self._children if child.report})
+
+    def _hear(self, child: _Child) -> None:
+        for message in child.messages():
+            about = message["about"]
+            if about == "error":
+                error = StageError(message["line"])
+                error.detail = message["traceback"]  # type: ignore[attr-defined]
+                raise error
+            if about == "saved":
+                self._saved(child.name, message["barrier"])
+            else:
+                child.ready = True
+                child.done |= about == "done"
+                child.report = message.get("report", child.report)
+        if child.ended:
+            self._selector.unregister(child.pipe)
+            if not child.done:
+                raise StageError(f"stage {child.name}: its process (pid {child.process.pid}) {_how_it_ended(child.process)}")
+
+
+def _how_it_ended(process: subprocess.Popen[bytes]) -> str:
+    try:
+        code = process.wait(timeout=1)
+    except subprocess.TimeoutExpired:
+        return "closed its report pipe"
+    if code < 0:
+        return f"was killed by {signal.Signals(-code).name}"
+    return f"ended with exit code {code} before its work was done"
