@@ -86,7 +86,7 @@ class _Knife:
 
     def cut(self) -> Iterator[Packet]:
         """All packets that are settled. What is left stays held, in one piece."""
-        held = _joined(self._held)
+        held = joined(self._held)
         at = 0
         while True:
             stop_us, stop = self._next_stop(held.t_us, at)
@@ -98,7 +98,7 @@ class _Knife:
 
     def finish(self, end_us: int | None) -> Iterator[Packet]:
         """The rest of the episode."""
-        held = _joined(self._held)
+        held = joined(self._held)
         if end_us is None:
             end_us = max(self.now_us, self._newest_us + 1) if self._count else self.now_us
         at = 0
@@ -152,7 +152,8 @@ def _between(chunk: Events, begin_us: int, end_us: int | None) -> Events:
     return Events(t_us[first:past], chunk.unit[first:past], value, late_us)
 
 
-def _joined(chunks: list[Events]) -> Events:
+def joined(chunks: list[Events]) -> Events:
+    """The events of several chunks in one."""
     if len(chunks) == 1:
         return chunks[0]
     if not chunks:

@@ -1,0 +1,79 @@
+"""Prophesee RAW: a percent header that names the encoding, then words of EVT 2.0 or EVT 3.0.
+
+Source: Prophesee, Metavision SDK documentation, "RAW file format", "EVT 2.0 format" and "EVT 3.0 format".
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+
+from sources.formats.header import Decoder, Header, Peek, RecordingFormat, camera_geometry
+from sources.formats.percent_header import read_percent_header, whole_number
+from sources.formats.words import decode_words, words_header
+
+WORD_BYTES = {"evt2": 4, "evt3": 2}
+GEOMETRIES = {"evt2": (640, 480), "evt3": (1280, 720)}  # of the cameras whose headers do not tell it
+MOST = 2048  # 11 bits of address
+
+
+def recognise(peek: Peek) -> tuple[str, Header] | None:
+    """The encoding and the header, or None when this is no RAW file."""
+    fields, offset = read_percent_header(peek.head)
+    encoding, declared = _format_field(peek, fields)
+    if encoding is None and "evt" in fields:
+        encoding = f"evt{fields['evt'].removesuffix('.0')}"
+    if encoding is None:
+        return None
+    if encoding not in WORD_BYTES:
+        raise ValueError(f"{peek.path}: events are encoded as {encoding.upper()}: of RAW files, evt2 and evt3 can be read")
+    if fields.get("endianness", "little").lower() != "little":
+        raise ValueError(f"{peek.path}: events are {fields['endianness']}-endian: only little-endian RAW files can be read")
+    declared = _geometry_field(peek, fields) or declared
+    shape, geometry_from = camera_geometry(peek, declared, GEOMETRIES[encoding], MOST)
+    header = Header(peek.path, encoding, peek.size, offset, shape, geometry_from, details=dict(fields))
+    return encoding, words_header(header, WORD_BYTES[encoding])
+
+
+def _format_field(peek: Peek, fields: dict[str, str]) -> tuple[str | None, tuple[int, int] | None]:
+    """`% format EVT3;height=720;width=1280`: the encoding and the geometry, as far as it tells them."""
+    if "format" not in fields:
+        return None, None
+    encoding, *options = fields["format"].split(";")
+    values = dict(option.strip().lower().partition("=")[::2] for option in options)
+    if "endianness" in values:
+        fields.setdefault("endianness", values["endianness"])
+    if not ("width" in values and "height" in values):
+        return encoding.strip().lower(), None
+    return encoding.strip().lower(), tuple(whole_number(peek.path, name, values[name]) for name in ("width", "height"))  # type: ignore[return-value]
+
+
+def _geometry_field(peek: Peek, fields: dict[str, str]) -> tuple[int, int] | None:
+    """`% geometry 1280x720`."""
+    if "geometry" not in fields:
+        return None
+    match = re.fullmatch(r"([0-9]{1,9})x([0-9]{1,9})", fields["geometry"])
+    if not match:
+        raise ValueError(f"{peek.path}: the header's geometry must be WIDTHxHEIGHT, got {fields['geometry']!r}")
+    return int(match[1]), int(match[2])
+
+
+def _recognise_as(name: str, peek: Peek) -> Header | None:
+    found = recognise(peek)
+    return found[1] if found and found[0] == name else None
+
+
+def _load_evt2(header: Header) -> Decoder:
+    from sources.kernels.evt2 import decode
+
+    return partial(decode_words, kernel=decode, item="<u4", word_bytes=4)
+
+
+def _load_evt3(header: Header) -> Decoder:
+    from sources.kernels.evt3 import decode
+
+    return partial(decode_words, kernel=decode, item="<u2", word_bytes=2)
+
+
+EVT2 = RecordingFormat("evt2", partial(_recognise_as, "evt2"), _load_evt2)
+EVT3 = RecordingFormat("evt3", partial(_recognise_as, "evt3"), _load_evt3)

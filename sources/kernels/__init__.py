@@ -1,0 +1,1 @@
+"""Decoding kernels: plain compiled functions on arrays, nothing else."""
