@@ -1,0 +1,187 @@
+"""Examples of every component, small and seeded: what the contract suite runs its checks on.
+
+A component of the catalog that has no row here fails the suite. Options in which `{folder}` stands get a folder's path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.config import component
+from pipeline.layer_spec import DelaySpec, LIFSpec, ReadoutSpec
+from pipeline.model_file import Model, save_model
+from pipeline.packet import Format, Packet
+from spikeline.catalog import make_catalog
+from tests import contract_ends
+from tests.contract import OperatorCase
+from tests.contract_ends import SinkCase, SourceCase
+from tests.packets import recording
+
+CATALOG = make_catalog(custom=False)
+DVS = Format("spikes", (2, 8, 8))
+SOUND = Format("graded", (12,), rate_hz=16_000.0)
+HIDDEN = Format("spikes", (12,), tick_us=1000)
+ANY_TIME = Format("spikes", (12,))
+NAMES = ("left", "right", "none")
+DECISIONS = Format("decisions", (3,), names=NAMES)
+EXITING = Format("decisions", (3,), names=NAMES, exit_at=0.6)
+MODEL = "{folder}/model.safetensors"
+REPLAYED = {"packet_ms": 3.7}, {"packet_ms": 50.0}, {"max_events": 7}, {"packet_ms": 0.5, "max_events": 1}
+
+
+@dataclass(frozen=True)
+class OperatorExample:
+    """Options with their type, the stream that the operator gets, and one that it must refuse (None: it takes any).
+
+    `excluded`, here and below: checks that cannot hold for this component, each with the reason.
+    """
+
+    options: dict[str, Any]
+    upstream: Format = DVS
+    misfit: Format | None = DECISIONS
+    excluded: dict[Callable[..., None], str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SourceExample:
+    """Options; others under which the same events must come, in other packets; and what to put into the folder first."""
+
+    options: dict[str, Any]
+    recut: tuple[dict[str, Any], ...] = REPLAYED
+    files: Callable[[Path], None] = lambda folder: None
+    excluded: dict[Callable[..., None], str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SinkExample:
+    """Options, the stream, one that the sink must refuse (None: it takes any), and where its work is to be seen."""
+
+    options: dict[str, Any]
+    upstream: Format = DECISIONS
+    misfit: Format | None = DVS
+    seen: Callable[[Path], Any] = lambda folder: None
+    excluded: dict[Callable[..., None], str] = field(default_factory=dict)
+
+
+def content_of(name: str) -> Callable[[Path], Any]:
+    return lambda folder: (folder / name).read_bytes() if (folder / name).exists() else None
+
+
+OPERATORS = [
+    OperatorExample({"type": "background_activity", "window_ms": 2}),
+    OperatorExample({"type": "background_activity", "window_ms": 0.5, "min_neighbours": 2, "polarities": "apart"}),
+    OperatorExample({"type": "background_activity", "window_ms": 1}, ANY_TIME),
+    OperatorExample({"type": "crop_pool", "to": [2, 3, 5]}),
+    OperatorExample({"type": "crop_pool", "crop": [2, 1, 4, 6], "to": [2, 3, 2]}),
+    OperatorExample({"type": "crop_pool", "to": [4]}, SOUND),
+    OperatorExample({"type": "delay", "delay_ms": 5}),
+    OperatorExample({"type": "delay", "delay_ms": 0}, SOUND),
+    OperatorExample({"type": "delay", "delays_ms": [0, 3, 70, 0.5, 1, 2, 3, 4, 5, 6, 7, 8]}, HIDDEN, misfit=DVS),
+    OperatorExample({"type": "delay", "model": MODEL, "layer": "delay"}, HIDDEN, misfit=DVS),
+    OperatorExample({"type": "delay", "model": MODEL, "layer": "any_delay"}, ANY_TIME, misfit=DVS),
+    OperatorExample({"type": "delay", "model": MODEL, "layer": "long_delay"}, SOUND, misfit=DVS),
+    OperatorExample({"type": "hot_pixels", "window_ms": 10, "max_rate_hz": 250, "over_neighbours": 1.2, "mask": [[3, 4]]}),
+    OperatorExample({"type": "hot_pixels", "window_ms": 4, "max_rate_hz": 500, "over_neighbours": 0}, HIDDEN),
+    OperatorExample({"type": "lif", "model": MODEL, "layer": "hidden"}, misfit=ANY_TIME),
+    OperatorExample({"type": "lif", "model": MODEL, "layer": "hidden_to_zero"}, misfit=SOUND),
+    OperatorExample({"type": "lif", "model": MODEL, "layer": "event_mode"}),
+    OperatorExample({"type": "lif", "model": MODEL, "layer": "driven"}, HIDDEN, misfit=DVS),
+    OperatorExample({"type": "lif", "model": MODEL, "layer": "from_sound"}, SOUND, misfit=DVS),
+    OperatorExample({"type": "polarity", "keep": "merge"}, misfit=SOUND),
+    OperatorExample({"type": "polarity", "keep": "off"}),
+    OperatorExample({"type": "refractory", "period_ms": 5}),
+    OperatorExample({"type": "refractory", "period_ms": 2}, HIDDEN, misfit=SOUND),
+    OperatorExample({"type": "residual", "body": [{"type": "refractory", "period_ms": 5}, {"type": "delay", "delay_ms": 2.5}]}),
+    OperatorExample({"type": "residual", "body": [{"type": "lif", "model": MODEL, "layer": "driven"}]}, HIDDEN, misfit=DVS),
+]
+
+SCENE = {"type": "dvs_scene", "width": 8, "height": 8, "episode_ms": [30.0, 40.0], "noise_hz": 50.0, "hot_fraction": 0.02}
+
+SOURCES = [
+    SourceExample({**SCENE, "episodes": 3}),
+    SourceExample({**SCENE, "episodes": 2, "first_episode": 5, "seed": 4, "camera_seed": 1}),
+]
+
+SINKS = [
+    SinkExample({"type": "print"}),
+    SinkExample({"type": "print", "final_only": True}, EXITING),
+    SinkExample({"type": "json_lines", "path": "{folder}/decisions.jsonl"}, seen=content_of("decisions.jsonl")),
+    SinkExample({"type": "score"}),
+    SinkExample({"type": "score", "report_json": "{folder}/score.json"}, EXITING, seen=content_of("score.json")),
+    SinkExample({"type": "zmq_publish", "bind": "ipc://{folder}/out"}, misfit=None,
+                excluded={contract_ends.check_sink_takes_empty_packets: "time that passes is published too: each is a packet"}),
+]
+
+
+def operator_case(example: OperatorExample, folder: Path) -> OperatorCase:
+    write_model(folder)
+    rebuild: Callable[..., Any] = partial(component, "operator", catalog=CATALOG)
+    episodes = recording(example.upstream, 1), recording(example.upstream, 2)
+    return OperatorCase(rebuild(in_folder(example.options, folder)), example.upstream, *episodes, example.misfit, rebuild)
+
+
+def source_case(example: SourceExample, folder: Path) -> SourceCase:
+    example.files(folder)
+    rebuild: Callable[..., Any] = partial(component, "source", catalog=CATALOG)
+    return SourceCase(rebuild(in_folder(example.options, folder)), example.recut, rebuild)
+
+
+def sink_case(example: SinkExample, folder: Path) -> SinkCase:
+    rebuild: Callable[..., Any] = partial(component, "sink", catalog=CATALOG)
+    config = rebuild(in_folder(example.options, folder))
+    return SinkCase(config, folder, example.upstream, decision_packets(), example.misfit, example.seen, rebuild)
+
+
+def in_folder(options: Any, folder: Path) -> Any:
+    """The options with `{folder}` filled in, at any depth."""
+    if isinstance(options, dict):
+        return {key: in_folder(value, folder) for key, value in options.items()}
+    if isinstance(options, list):
+        return [in_folder(value, folder) for value in options]
+    return options.replace("{folder}", str(folder)) if isinstance(options, str) else options
+
+
+def decision_packets() -> tuple[Packet, ...]:
+    """Two labelled episodes of decisions, of 30 ms each, with packets of none, one and several decisions."""
+    rng = np.random.default_rng(3)
+    packets = []
+    for episode in range(2):
+        for begin_us, end_us, moments in ((0, 5_000, []), (5_000, 12_000, [7_999]), (12_000, 30_000, [15_999, 23_999, 29_999])):
+            scores = rng.dirichlet(np.ones(3), len(moments)).astype(np.float32).ravel()
+            t_us, unit = np.repeat(np.array(moments, np.int64), 3), np.tile(np.arange(3, dtype=np.uint32), len(moments))
+            packets.append(Packet(begin_us, end_us, t_us, unit, scores, episode, last=end_us == 30_000, label=episode))
+    return tuple(packets)
+
+
+def write_model(folder: Path) -> None:
+    save_model(folder / "model.safetensors", model())
+
+
+@cache
+def model() -> Model:
+    """Small random layers of every kind; each fires on the recordings."""
+    rng = np.random.default_rng(7)
+    wide, narrow = rng.normal(0.1, 0.5, (DVS.size, 12)), rng.normal(0.1, 0.5, (12, 12))
+    tau_ms = rng.uniform(1, 20, 12)
+    score = rng.normal(0, 1, (12, 3))
+    one, short_ms, long_ms = np.array(1.0), np.array(5.0), np.array(20.0)
+    return Model(DVS, {
+        "hidden": LIFSpec(wide, short_ms, one, tick_us=1000),
+        "hidden_to_zero": LIFSpec(wide, tau_ms, rng.uniform(0.5, 1.5, 12), tick_us=1700, reset="to_zero"),
+        "event_mode": LIFSpec(wide, tau_ms, one),
+        "driven": LIFSpec(narrow, tau_ms, one, tick_us=1000, bias=rng.uniform(-0.1, 0.4, 12)),
+        "from_sound": LIFSpec(narrow, tau_ms, one, tick_us=1000),
+        "delay": DelaySpec(rng.integers(0, 9, 12) * 1000),
+        "any_delay": DelaySpec(rng.integers(0, 9_000, 12)),
+        "long_delay": DelaySpec(rng.integers(50, 90, 12) * 1000),
+        "count": ReadoutSpec("spike_count", NAMES, score, rng.normal(0, 0.1, 3)),
+        "identity": ReadoutSpec("spike_count", tuple(f"unit {number}" for number in range(12))),
+        "membrane": ReadoutSpec("membrane", NAMES, score, tau_ms=long_ms, tick_us=1000, temperature=0.5),
+        "softmax_sum": ReadoutSpec("softmax_sum", NAMES, score, rng.normal(0, 0.1, 3), tau_ms=tau_ms[:3], tick_us=2000),
+    })
