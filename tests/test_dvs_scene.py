@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, pairwise
 
 import numpy as np
 import pytest
@@ -185,7 +185,7 @@ def test_every_motion_comes_once_in_a_block_and_blocks_are_shuffled():
 def test_episodes_begin_at_zero_meet_and_end_with_last():
     packets = read(SMALL, packet_ms=3.3, max_events=20)
     assert [packet.begin_us == 0 for packet in packets] == [True] + [packet.last for packet in packets[:-1]]
-    assert all(a.last or a.end_us == b.begin_us for a, b in zip(packets, packets[1:], strict=False))
+    assert all(a.last or a.end_us == b.begin_us for a, b in pairwise(packets))
     assert Counter(packet.episode for packet in packets if packet.last) == {0: 1, 1: 1, 2: 1}
     assert packets[-1].last
     assert all(25_000 <= packet.end_us <= 40_000 for packet in packets if packet.last)
