@@ -95,17 +95,36 @@ OPERATORS = [
     OperatorExample({"type": "lif", "model": MODEL, "layer": "from_sound"}, SOUND, misfit=DVS),
     OperatorExample({"type": "polarity", "keep": "merge"}, misfit=SOUND),
     OperatorExample({"type": "polarity", "keep": "off"}),
+    OperatorExample({"type": "readout", "model": MODEL, "layer": "count"}, HIDDEN, misfit=DVS),
+    OperatorExample({"type": "readout", "model": MODEL, "layer": "count", "every_ms": 7, "exit_at": 0.8}, ANY_TIME),
+    OperatorExample({"type": "readout", "model": MODEL, "layer": "identity", "every_ms": 3, "window_ms": 9}, HIDDEN),
+    OperatorExample({"type": "readout", "model": MODEL, "layer": "membrane", "every_ms": 0.7, "temperature": 2}, ANY_TIME),
+    OperatorExample({"type": "readout", "model": MODEL, "layer": "membrane", "every_ms": 5, "window_ms": 20}, SOUND),
+    OperatorExample(
+        {"type": "readout", "model": MODEL, "layer": "membrane", "every_ms": 2, "exit_at": 0.5, "rearm": True}, HIDDEN
+    ),
+    OperatorExample({"type": "readout", "model": MODEL, "layer": "softmax_sum", "every_ms": 10, "exit_at": 0.99}, HIDDEN),
     OperatorExample({"type": "refractory", "period_ms": 5}),
     OperatorExample({"type": "refractory", "period_ms": 2}, HIDDEN, misfit=SOUND),
     OperatorExample({"type": "residual", "body": [{"type": "refractory", "period_ms": 5}, {"type": "delay", "delay_ms": 2.5}]}),
     OperatorExample({"type": "residual", "body": [{"type": "lif", "model": MODEL, "layer": "driven"}]}, HIDDEN, misfit=DVS),
 ]
 
+ITEMS = [
+    {"begin_us": 0, "end_us": 50_000, "t_us": [7, 9], "unit": [1, 0], "label": 1},
+    {"begin_us": 50_000, "end_us": 50_000, "label": 1},
+    {"begin_us": 50_000, "end_us": 60_000, "t_us": [50_000], "unit": [7], "label": 1, "last": True, "lost": 3},
+    {"begin_us": 4, "end_us": 9, "t_us": [4], "unit": [2], "episode": 1, "label": 0, "last": True},
+]
 SCENE = {"type": "dvs_scene", "width": 8, "height": 8, "episode_ms": [30.0, 40.0], "noise_hz": 50.0, "hot_fraction": 0.02}
 
 SOURCES = [
     SourceExample({**SCENE, "episodes": 3}),
     SourceExample({**SCENE, "episodes": 2, "first_episode": 5, "seed": 4, "camera_seed": 1}),
+    SourceExample({"type": "memory", "shape": [9], "events": [[0, 3], [900, 1], [900, 0], [9_000, 8]], "end_ms": 9.5, "label": 2}),
+    SourceExample({"type": "memory", "shape": [12], "events": [[5, 3, 0.5], [5, 1, -2.0]]}),
+    SourceExample({"type": "memory", "shape": [2, 4], "items": ITEMS}, recut=(),
+                  excluded={contract_ends.check_packets_respect_their_length: "items are handed out as they are given"}),
 ]
 
 SINKS = [

@@ -56,3 +56,9 @@ def test_type_of_each_config_is_its_name_in_the_catalog(kind: str) -> None:
 def test_exclusions_carry_reasons() -> None:
     for _, table in TABLES.values():
         assert all(len(reason.split()) > 3 for example in table for reason in example.excluded.values())
+
+
+@pytest.mark.parametrize("example", examples.OPERATORS, ids=lambda example: example.options["type"])
+def test_operator_example_gives_out_events(example: examples.OperatorExample, tmp_path: Path) -> None:
+    case = examples.operator_case(example, tmp_path)
+    assert sum(packet.n for packet in contract.run(case.make(), [case.episode])), "an example that stays silent proves nothing"
