@@ -16,7 +16,7 @@ from sinks.decisions_only import needs_decisions
 
 
 class PrintConfig(SinkConfig):
-    """Prints one line a decision: episode, stream time, class, confidence, whether it is final, and right or wrong if labelled.
+    """Prints one line a decision: episode, stream time, class, confidence, whether it is final, and correct or wrong if labelled.
 
     In: decisions of any shape. The confidence is that of the class named, 0..1; the time is stream time, ms.
     Each line is flushed before the next packet is taken. What is printed cannot be taken back: a run that resumes from a
@@ -62,7 +62,7 @@ class Print:
 
     def _line(self, decision: Decision, packet: Packet) -> str:
         final = "final" if decision.final else "     "
-        mark = "" if packet.label < 0 else ("right" if decision.index == packet.label else "wrong")
+        mark = "" if packet.label < 0 else ("correct" if decision.index == packet.label else "wrong")
         line = (f"episode {packet.episode:<5} {decision.t_us / 1000:12.3f} ms  {decision.name:<{self.name_width}}  "
                 f"{decision.confidence:.3f}  {final}  {mark}")
         return line.rstrip() + "\n"

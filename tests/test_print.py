@@ -28,13 +28,13 @@ def test_a_decision_is_one_line(capsys):
     printer.write(decision(149_999, 0.4, 0.6, episode=12, label=0, last=True))
     assert capsys.readouterr().out == (
         "episode 3           49.999 ms  up    0.750\n"
-        "episode 3           99.999 ms  left  0.950  final  right\n"
+        "episode 3           99.999 ms  left  0.950  final  correct\n"
         "episode 12         149.999 ms  up    0.600  final  wrong\n")
 
 
-def test_an_unsure_decision_of_a_labelled_episode_says_right_or_wrong_too(capsys):
+def test_an_unsure_decision_of_a_labelled_episode_says_correct_or_wrong_too(capsys):
     sink().write(decision(0, 0.6, 0.4, label=0))
-    assert capsys.readouterr().out.split()[-3:] == ["left", "0.600", "right"]
+    assert capsys.readouterr().out.split()[-3:] == ["left", "0.600", "correct"]
 
 
 def test_final_only_prints_final_decisions_alone(capsys):
