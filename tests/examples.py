@@ -121,7 +121,7 @@ SCENE = {"type": "dvs_scene", "width": 8, "height": 8, "episode_ms": [30.0, 40.0
 SOURCES = [
     SourceExample({**SCENE, "episodes": 3}),
     SourceExample({**SCENE, "episodes": 2, "first_episode": 5, "seed": 4, "camera_seed": 1}),
-    SourceExample({"type": "memory", "shape": [9], "events": [[0, 3], [900, 1], [900, 0], [9_000, 8]], "end_ms": 9.5, "label": 2}),
+    SourceExample({"type": "memory", "shape": [9], "events": [[0, 3], [900, 1], [900, 0], [9_000, 8]], "end_ms": 9.5}),
     SourceExample({"type": "memory", "shape": [12], "events": [[5, 3, 0.5], [5, 1, -2.0]]}),
     SourceExample({"type": "memory", "shape": [2, 4], "items": ITEMS}, recut=(),
                   excluded={contract_ends.check_packets_respect_their_length: "items are handed out as they are given"}),

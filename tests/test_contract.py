@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +13,7 @@ import pytest
 
 from spikeline import catalog
 from tests import contract, contract_ends, examples
+from tests.digests import digests
 
 TABLES: dict[str, tuple[dict[str, Any], list[Any]]] = {
     "source": (catalog.SOURCES, examples.SOURCES),
@@ -62,3 +67,11 @@ def test_exclusions_carry_reasons() -> None:
 def test_operator_example_gives_out_events(example: examples.OperatorExample, tmp_path: Path) -> None:
     case = examples.operator_case(example, tmp_path)
     assert sum(packet.n for packet in contract.run(case.make(), [case.episode])), "an example that stays silent proves nothing"
+
+
+def test_plain_python_and_compiled_kernels_give_the_same_bits() -> None:
+    environment = os.environ | {"NUMBA_DISABLE_JIT": "0" if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0") else "1"}
+    other = subprocess.run([sys.executable, "-m", "tests.digests"], env=environment, capture_output=True, text=True, check=False,
+                           cwd=Path(__file__).parent.parent)
+    assert other.returncode == 0, other.stderr
+    assert json.loads(other.stdout) == digests()
