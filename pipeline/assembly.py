@@ -72,7 +72,8 @@ class StageMaker:
         if plan.kind == "operators":
             assert outbox is not None
             nodes = [(node.config, node.upstream) for node in plan.operators]
-            return OperatorStage(plan.name, nodes, outbox, save=save, state=state)
+            skip = graph.stages.on_error == "skip_episode"
+            return OperatorStage(plan.name, nodes, plan.operators[-1].format, outbox, save=save, skip_episodes=skip, state=state)
         return SinkStage(plan.name, [node.config for node in graph.sinks], graph.format, graph.name, save=save, state=state)
 
     def all_in_memory(self) -> tuple[list[Stage], list[MemoryLink]]:

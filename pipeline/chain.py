@@ -45,9 +45,13 @@ class Chain:
                 made.check(self._checked[index])
             out = with_flags(made, packet)
         if packet.last:
-            self._past = self._figures()
-            self._operators = [make(None) for make in self._makers]
+            self.begin_episode()
         return out
+
+    def begin_episode(self) -> None:
+        """Make every operator anew; `push` does so after an episode's last packet."""
+        self._past = self._figures()
+        self._operators = [make(None) for make in self._makers]
 
     def snapshot(self) -> State:
         """The states of all operators, keyed `<index>.<key>`."""

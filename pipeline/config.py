@@ -56,6 +56,9 @@ class StagesConfig(Config):
     metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = Field(
         None, description="port on loopback that serves the figures of all stages to Prometheus; none: not served"
     )
+    on_error: Literal["stop", "skip_episode"] = Field(
+        "stop", description="a failing operator ends the run, or costs the rest of its episode, which is said and counted"
+    )
 
 
 DEFAULT_STAGES = StagesConfig.model_validate({})
@@ -263,7 +266,7 @@ class _Reader:
             return table[tag]
         for other in KINDS:
             if tag in self.catalog.kind(other):
-                raise ValueError(f"{tag} is {'an' if other == 'operator' else 'a'} {other}, here stands {kind}")
+                raise ValueError(f"{tag} is {_a(other)}, not {_a(kind)}")
         raise ValueError(f"there is no {kind} {got(tag)}{nearest(tag, table)}")
 
     def _custom_class(self, tag: str, kind: str) -> type[ComponentConfig]:
@@ -299,6 +302,10 @@ class _Reader:
                 ]
                 made[name] = None if None in parts else tuple(parts)
         return made
+
+
+def _a(kind: str) -> str:
+    return f"an {kind}" if kind == "operator" else f"a {kind}"
 
 
 def nested_fields(cls: type[BaseModel]) -> dict[str, str]:

@@ -179,7 +179,7 @@ def type_text(annotation: Any, metadata: Iterable[Any] = ()) -> str:
     elif origin in (Union, types.UnionType):
         text = " | ".join(type_text(part) for part in inner if part is not type(None))
     elif origin is Literal:
-        text = " | ".join(str(value) for value in inner)
+        text = " | ".join(got(value) if isinstance(value, bool) else str(value) for value in inner)
     elif origin in (tuple, list):
         repeated = origin is list or inner[-1:] == (Ellipsis,)
         item = type_text(inner[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import BaseModel
 
 from pipeline.config import Catalog, PipelineConfig, StagesConfig, YamlTestConfig, read_draft
@@ -222,4 +224,9 @@ def _canonical(value: Any, models: set[Path]) -> Any:
         return [_canonical(item, models) for item in value]
     if isinstance(value, Path):
         return str(value.absolute())
+    if isinstance(value, np.ndarray):
+        return [str(value.dtype), value.shape, hashlib.sha256(np.ascontiguousarray(value)).hexdigest()]
+    if dataclasses.is_dataclass(value):
+        items = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return [type(value).__name__, _canonical(items, models)]
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)

@@ -7,16 +7,16 @@ import time
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
-from rich.console import Console, Group, RenderableType
+from rich.cells import cell_len, set_cell_len
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.panel import Panel
-from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
-Reports = dict[str, dict[str, Any]]
+Reports: TypeAlias = dict[str, dict[str, Any]]
+Line: TypeAlias = list[tuple[str, str]]  # pieces of text and their styles
 
 REFRESH_S = 0.2
 RATE_WINDOW_S = 1.5
@@ -65,7 +65,8 @@ class LiveView:
             return
         self._due_s = now_s + REFRESH_S
         self._rates.add(now_s, reports)
-        self._live.update(picture(self._name, reports, self._rates, now_s - self._begin_s), refresh=True)
+        width = self._live.console.width
+        self._live.update(picture(self._name, reports, self._rates, now_s - self._begin_s, width), refresh=True)
 
 
 class Rates:
@@ -92,62 +93,69 @@ class Rates:
         return max(0.0, (after - before) / (last_s - first_s))
 
 
-def picture(name: str, reports: Reports, rates: Rates, elapsed_s: float) -> RenderableType:
-    """Everything that is shown, for a terminal of any width."""
+def picture(name: str, reports: Reports, rates: Rates, elapsed_s: float, width: int) -> RenderableType:
+    """Everything that is shown, `width` columns wide. It is laid out here: rich's own tables take five times as long."""
     title = Text.assemble((name, "bold"), f"  {elapsed_s:.0f} s")
     if not reports:
-        return Panel(Text("starting", style="dim"), title=title, border_style="dim")
+        return Panel(Text("starting", style="dim"), title=title, border_style="dim", width=width)
+    inner = width - 4
     stages = list(reports.values())
     source = next((report for report in stages if report.get("kind") == "source"), stages[0])
     sinks = next((report for report in reversed(stages) if "decisions" in report), stages[-1])
-    rows: list[RenderableType] = []
-    if "decisions" in sinks:
-        rows += [_decision_row(sinks), ""]
-    rows += [_figures_line(reports, source, sinks, rates), "", _stage_table(reports, rates)]
-    return Panel(Group(*rows), title=title, border_style="blue")
+    lines = _decision_lines(sinks, inner) if "decisions" in sinks else []
+    lines += _figure_lines(reports, source, sinks, rates, inner) + [[]] + _stage_lines(reports, rates, inner)
+    text = Text("\n").join(Text.assemble(*line) for line in lines)
+    text.no_wrap = True
+    return Panel(text, title=title, border_style="blue", width=width)
 
 
-def _decision_row(sinks: dict[str, Any]) -> RenderableType:
+def _decision_lines(sinks: dict[str, Any], width: int) -> list[Line]:
+    """The class on the left, a bar for each class on the right, and a blank line."""
     decision = sinks.get("decision")
     if decision is None:
-        return Panel(Text("no decision yet", style="dim", justify="center"), border_style="dim")
-    row = Table.grid(padding=(0, 2), expand=True)
-    row.add_column(ratio=1, vertical="middle")
-    row.add_column(ratio=1)
-    row.add_row(_class_panel(decision), _confidence_bars(decision))
-    return row
+        return [[(_fit("no decision yet", width, "^"), "dim")], []]
+    left_width = width // 2 - 1
+    left, right = _class_lines(decision, left_width), _bar_lines(decision, width - left_width - 2)
+    height = max(len(left), len(right))
+    blank: Line = [(" " * left_width, "")]
+    above = (height - len(left)) // 2
+    left = [blank] * above + left + [blank] * (height - len(left) - above)
+    right += [[]] * (height - len(right))
+    return [[*a, ("  ", ""), *b] for a, b in zip(left, right, strict=True)] + [[]]
 
 
-def _class_panel(decision: dict[str, Any]) -> RenderableType:
-    """The class in wide bold letters: green or red once it is the answer of a labelled episode."""
+def _class_lines(decision: dict[str, Any], width: int) -> list[Line]:
+    """The class in wide letters on a band: green or red once it is the answer of a labelled episode."""
     names, label = decision["names"], decision.get("label", -1)
     final, right = decision["final"], label == decision["index"]
     colour = "cyan" if label < 0 or not final else ("green" if right else "red")
     mark = "" if label < 0 else (", correct" if right else f", wrong: it is {_name(names, label)}")
-    word = Text(" ".join(_name(names, decision["index"]).upper()), style=f"bold {colour}", justify="center")
-    state = Text(f"{decision['confidence']:.3f}{', final' if final else ''}{mark}", style=colour, justify="center")
-    where = Text(f"episode {decision.get('episode', 0)}, {decision['t_us'] / 1e6:.3f} s", style="dim", justify="center")
-    return Panel(Group("", word, "", state, where), border_style=colour)
+    word = " ".join(_name(names, decision["index"]).upper())
+    state = f"{decision['confidence']:.3f}{', final' if final else ''}{mark}"
+    where = f"episode {decision.get('episode', 0)}, {decision['t_us'] / 1e6:.3f} s"
+    texts = (("", f"reverse {colour}"), (word, f"bold reverse {colour}"), ("", f"reverse {colour}"), (state, colour), (where, "dim"))
+    return [[(_fit(text, width, "^"), style)] for text, style in texts]
 
 
-def _confidence_bars(decision: dict[str, Any]) -> RenderableType:
+def _bar_lines(decision: dict[str, Any], width: int) -> list[Line]:
     """One bar a class, in their order; of many classes the most confident ones."""
     scores, best = decision["scores"], decision["index"]
-    shown = range(len(scores))
+    shown = list(range(len(scores)))
     if len(scores) > MOST_BARS:
-        shown = sorted(shown, key=lambda index: -scores[index])[:MOST_BARS]  # type: ignore[assignment]
-    bars = Table.grid(padding=(0, 1), expand=True)
-    bars.add_column(justify="right", no_wrap=True)
-    bars.add_column(ratio=1)
-    bars.add_column(justify="right", no_wrap=True, width=5)
-    for index in shown:
+        shown = sorted(shown, key=lambda index: -scores[index])[:MOST_BARS]
+    names = [_name(decision["names"], index) for index in shown]
+    name_width = min(max(map(cell_len, names)), width // 2)
+    bar_width = max(0, width - name_width - 8)
+    lines: list[Line] = []
+    for index, name in zip(shown, names, strict=True):
         style = "bold cyan" if index == best else "blue"
-        bar = ProgressBar(total=1.0, completed=scores[index], complete_style=style, finished_style=style)
-        bars.add_row(Text(_name(decision["names"], index), style=style), bar, Text(f"{scores[index]:.3f}", style=style))
-    return bars
+        length = round(min(max(scores[index], 0.0), 1.0) * bar_width)
+        lines.append([(_fit(name, name_width, ">") + " ", style), ("\u2501" * length, style),
+                      (" " * (bar_width - length), ""), (f" {scores[index]:.3f}", style)])
+    return lines
 
 
-def _figures_line(reports: Reports, source: dict[str, Any], sinks: dict[str, Any], rates: Rates) -> RenderableType:
+def _figure_lines(reports: Reports, source: dict[str, Any], sinks: dict[str, Any], rates: Rates, width: int) -> list[Line]:
     """The figures of the whole pipeline in a row: name above, value below."""
     lost = max(report.get("lost", 0) for report in reports.values())
     labelled, latency = sinks.get("labelled", 0), sinks.get("latency_us") or {}
@@ -160,26 +168,36 @@ def _figures_line(reports: Reports, source: dict[str, Any], sinks: dict[str, Any
         ("latency p50, p99", f"{_time(latency.get('p50'))}, {_time(latency.get('p99'))}", ""),
         ("accuracy", f"{sinks['correct'] / labelled:.3f} of {labelled}" if labelled else "-", "bold" if labelled else ""),
     ]
-    line = Table.grid(padding=(0, 1), expand=True)
-    for _ in figures:
-        line.add_column(justify="center", no_wrap=True)
-    line.add_row(*(Text(title, style="dim") for title, _, _ in figures))
-    line.add_row(*(Text(value, style=style) for _, value, style in figures))
-    return line
+    needed = [max(len(title), len(value)) for title, value, _ in figures]
+    spare = max(1, (width - sum(needed)) // len(needed))
+    return [[(_fit(title, n + spare, "^"), "dim") for (title, _, _), n in zip(figures, needed, strict=True)],
+            [(_fit(value, n + spare, "^"), style) for (_, value, style), n in zip(figures, needed, strict=True)]]
 
 
-def _stage_table(reports: Reports, rates: Rates) -> RenderableType:
-    queues = any("queue" in report for report in reports.values())
-    table = Table(box=None, expand=True, padding=(0, 1), collapse_padding=True, pad_edge=False, header_style="dim")
-    table.add_column("stage", no_wrap=True)
-    for title in ("pid", "packets", "events in", "events out", "events/s", "lost", *["queue"] * queues, "busy", "blocked"):
-        table.add_column(title, justify="right", no_wrap=True)
+def _stage_lines(reports: Reports, rates: Rates, width: int) -> list[Line]:
+    """The table of stages. Columns: title and width, the stage's name taking what is left."""
+    columns = {"pid": 7, "packets": 8, "events in": 10, "out": 8, "events/s": 9, "lost": 6, "queue": 6, "busy": 5, "blocked": 8}
+    if not any("queue" in report for report in reports.values()):
+        del columns["queue"]
+    name_width = max(9, width - sum(columns.values()))
+    lines: list[Line] = [[(_fit("stage", name_width) + "".join(_fit(title, n, ">") for title, n in columns.items()), "dim")]]
     for name, report in reports.items():
-        counts = [_short(report.get(key)) for key in ("packets_in", "events_in", "events_out")]
-        rest = [_short(rates.per_s(name, "events_in")), _short(report.get("lost")), *[_short(report.get("queue"))] * queues]
-        shares = [_share(rates.per_s(name, key)) for key in ("busy_s", "backpressured_s")]
-        table.add_row(Text(name), str(report.get("pid", "-")), *counts, *rest, *shares)
-    return table
+        cells = {"pid": str(report.get("pid", "-")), "packets": _short(report.get("packets_in")),
+                 "events in": _short(report.get("events_in")), "out": _short(report.get("events_out")),
+                 "events/s": _short(rates.per_s(name, "events_in")), "lost": _short(report.get("lost")),
+                 "queue": _short(report.get("queue")), "busy": _share(rates.per_s(name, "busy_s")),
+                 "blocked": _share(rates.per_s(name, "backpressured_s"))}
+        lines.append([(_fit(name, name_width) + "".join(_fit(cells[title], n, ">") for title, n in columns.items()), "")])
+    return lines
+
+
+def _fit(text: str, width: int, align: Literal["<", "^", ">"] = "<") -> str:
+    """The text in exactly `width` columns of a terminal."""
+    spare = width - cell_len(text)
+    if spare < 0:
+        return set_cell_len(text, width)
+    left = {"<": 0, "^": spare // 2, ">": spare}[align]
+    return " " * left + text + " " * (spare - left)
 
 
 def _name(names: list[str], index: int) -> str:

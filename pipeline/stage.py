@@ -5,17 +5,18 @@ A stage is the same whether it has a process of its own or shares one: only its 
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from pipeline.chain import Chain, part_of
+from pipeline.chain import Chain, part_of, with_flags
 from pipeline.contract import OperatorConfig, Reporting, SinkConfig, SourceConfig, State
 from pipeline.metrics import StageMetrics, Tally
 from pipeline.pace import Pacer
-from pipeline.packet import Format, Packet
+from pipeline.packet import NO_VALUES, Format, Packet
 from pipeline.transport import Message, Outbox
 
 Saver = Callable[[int, State], None]
@@ -127,15 +128,20 @@ class SourceStage:
 
 
 class OperatorStage:
-    """Runs operators on the packets that arrive and sends on what comes out."""
+    """Runs operators on the packets that arrive and sends on what comes out.
+
+    skip_episodes: an episode in which an operator fails is given up, said and counted, instead of ending the run: what came out
+    of it so far stands, and the rest of it is silence. format: what comes out.
+    """
 
     kind = "operators"
 
-    def __init__(self, name: str, nodes: Sequence[tuple[OperatorConfig, Format]], outbox: Outbox, *, save: Saver,
-                 state: State | None = None) -> None:
+    def __init__(self, name: str, nodes: Sequence[tuple[OperatorConfig, Format]], format: Format, outbox: Outbox, *, save: Saver,
+                 skip_episodes: bool = False, state: State | None = None) -> None:
         self.name, self.outbox = name, outbox
         self.chain = Chain(nodes, part_of(state, "0"))
         self._save = save
+        self._skip = Skipping(format, part_of(state, "skip")) if skip_episodes else None
         self.metrics = StageMetrics(part_of(state, "metrics"))
         self._continuity = Continuity(part_of(state, "continuity"))
 
@@ -145,7 +151,7 @@ class OperatorStage:
         try:
             self._continuity.admit(packet)
             self.metrics.received(packet)
-            out = self.chain.push(packet)
+            out = self.chain.push(packet) if self._skip is None else self._skip.push(self.chain, packet)
         except Exception as error:
             raise _failure(self.name, self.metrics, packet, self.chain.names[self.chain.active], error) from error
         self.outbox.send(out, message.origin_ns)
@@ -156,13 +162,53 @@ class OperatorStage:
 
     def snapshot(self) -> State:
         return _keyed({"0": self.chain.snapshot(), "metrics": self.metrics.snapshot(),
+                       "skip": {} if self._skip is None else self._skip.snapshot(),
                        "continuity": self._continuity.snapshot(), "link": {"out": np.array(self.outbox.seq)}})
 
     def close(self) -> None:
         pass
 
     def report(self) -> dict[str, Any]:
-        return self.metrics.report() | {"operators": self.chain.report()}
+        skipped = {} if self._skip is None else {"skipped_episodes": self._skip.episodes}
+        return self.metrics.report() | {"operators": self.chain.report()} | skipped
+
+
+class Skipping:
+    """Pushes packets through a chain and gives up the episode in which an operator fails."""
+
+    def __init__(self, format: Format, state: State | None) -> None:
+        self._value = None if format.kind == "spikes" else NO_VALUES
+        self.episodes, self._given_up, self._end_us, self._open = 0, False, 0, False
+        if state:
+            self.episodes, self._end_us = int(state["episodes"]), int(state["end_us"])
+            self._given_up, self._open = bool(state["given_up"]), bool(state["open"])
+
+    def push(self, chain: Chain, packet: Packet) -> Packet:
+        if not self._open:
+            self._end_us = packet.begin_us
+        out = None if self._given_up else self._try(chain, packet)
+        if out is None:
+            end_us = max(self._end_us, packet.end_us) if packet.last else self._end_us
+            out = with_flags(Packet(self._end_us, end_us, value=self._value), packet)
+        self._end_us, self._open = out.end_us, not packet.last
+        if packet.last and self._given_up:
+            self._given_up = False
+            chain.begin_episode()
+        return out
+
+    def _try(self, chain: Chain, packet: Packet) -> Packet | None:
+        try:
+            return chain.push(packet)
+        except Exception as error:
+            self._given_up = True
+            self.episodes += 1
+            where = f"episode {packet.episode}, packet [{packet.begin_us}, {packet.end_us}) us: {chain.names[chain.active]}"
+            print(f"skipped the rest of {where}: {describe(error)}", file=sys.stderr, flush=True)
+            return None
+
+    def snapshot(self) -> State:
+        return {"episodes": np.array(self.episodes), "end_us": np.array(self._end_us),
+                "given_up": np.array(self._given_up), "open": np.array(self._open)}
 
 
 class SinkStage:

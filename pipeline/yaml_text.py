@@ -62,7 +62,7 @@ class Document:
             name, _, text = assignment.partition("=")
             if "=" not in assignment or not name.strip():
                 raise ValueError("wanted PATH=VALUE, as in --set operators.0.window_ms=8")
-            owner, where = self._owner(re.sub(r"\[(\d+)\]", r".\1", name.strip()).split("."))
+            owner, where = self._owner(re.sub(r"\[(\d+)\]", r".\1", name.strip()).split("."), place)
             self._forget(where)
             self._places[where] = place
             owner[where[-1]] = _Reader(self, place).read(text, where)
@@ -72,7 +72,7 @@ class Document:
         except ValueError as error:
             self.report((), str(error), place)
 
-    def _owner(self, parts: Sequence[str]) -> tuple[Any, Where]:
+    def _owner(self, parts: Sequence[str], place: Place) -> tuple[Any, Where]:
         """The list or mapping that holds the value to set, and the way to that value. Missing mappings are made."""
         if not isinstance(self.data, dict):
             raise ValueError("the file holds no mapping to set a value in")
@@ -87,6 +87,7 @@ class Document:
                 if parts[depth + 1].isdigit():
                     raise ValueError(f"there is no {dotted(where)}, so nothing in it can be set")
                 owner[part] = {}
+                self._places[where] = place
             owner = owner[key]
         return owner, where
 
@@ -130,14 +131,21 @@ class _Reader:
         try:
             node = self.yaml.compose(text)
         except MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            reason = f"{error.problem}, {error.context}" if error.context else error.problem
-            raise ConfigErrors([Problem(self._at(mark.line if mark else 0), f"not valid YAML: {reason}")]) from None
+            raise ConfigErrors([self._syntax(error, text)]) from None
         except YAMLError as error:
             raise ConfigErrors([Problem(self._at(0), f"not valid YAML: {' '.join(str(error).split())}")]) from None
         except RecursionError:
             raise ConfigErrors([Problem(self._at(0), "not usable YAML: nested too deeply")]) from None
         return None if node is None else self.value(node, where)
+
+    def _syntax(self, error: MarkedYAMLError, text: str) -> Problem:
+        mark, begun = error.problem_mark or error.context_mark, error.context_mark
+        reason = f"{error.problem}, {error.context}" if error.context else str(error.problem)
+        if begun and mark and begun.line < mark.line:
+            reason += f" of line {begun.line + 1}"
+        if mark and "flow" in reason and "${env:" in "".join(text.splitlines()[mark.line : mark.line + 1]):
+            reason += "; between { } a text with ${env:NAME} needs quotes"
+        return Problem(self._at(mark.line if mark else 0), f"not valid YAML: {reason}")
 
     def value(self, node: Node, where: Where) -> Any:
         self.left -= 1

@@ -53,6 +53,17 @@ def test_a_failing_operator_ends_the_run_with_one_line(tmp_path: Path, inline: b
         run(graph(tmp_path, operator=SummingConfig(die_in_episode=1)), inline=inline)
 
 
+def test_a_failing_operator_costs_its_episode_alone_when_asked(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run(graph(tmp_path), inline=True)
+    healthy = (tmp_path / "lines.txt").read_text().splitlines()
+    summary = run(graph(tmp_path, operator=SummingConfig(die_in_episode=1), on_error="skip_episode"), inline=True)
+    lines = (tmp_path / "lines.txt").read_text().splitlines()
+    assert lines[:5] + lines[10:] == healthy[:5] + healthy[10:]
+    assert lines[5:10] == ["1 0 0 [] [] False"] * 4 + ["1 0 5000 [] [] True"]
+    assert summary["stages"][1]["skipped_episodes"] == 1
+    assert "skipped the rest of episode 1, packet [0, 1000) us: operators[0] summing: ZeroDivisionError" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("inline", [True, False])
 def test_a_failing_source_says_how_far_it_came(tmp_path: Path, inline: bool) -> None:
     with pytest.raises(RunError, match=r"stage source: after 7 packets .*: the sensor was unplugged; plug it in again"):
