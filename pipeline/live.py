@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Literal, TypeAlias
 
-from rich.cells import cell_len, set_cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.panel import Panel
@@ -103,7 +103,7 @@ def picture(name: str, reports: Reports, rates: Rates, elapsed_s: float, width: 
     source = next((report for report in stages if report.get("kind") == "source"), stages[0])
     sinks = next((report for report in reversed(stages) if "decisions" in report), stages[-1])
     lines = _decision_lines(sinks, inner) if "decisions" in sinks else []
-    lines += _figure_lines(reports, source, sinks, rates, inner) + [[]] + _stage_lines(reports, rates, inner)
+    lines += [*_figure_lines(reports, source, sinks, rates, inner), [], *_stage_lines(reports, rates, inner)]
     text = Text("\n").join(Text.assemble(*line) for line in lines)
     text.no_wrap = True
     return Panel(text, title=title, border_style="blue", width=width)
@@ -133,7 +133,8 @@ def _class_lines(decision: dict[str, Any], width: int) -> list[Line]:
     word = " ".join(_name(names, decision["index"]).upper())
     state = f"{decision['confidence']:.3f}{', final' if final else ''}{mark}"
     where = f"episode {decision.get('episode', 0)}, {decision['t_us'] / 1e6:.3f} s"
-    texts = (("", f"reverse {colour}"), (word, f"bold reverse {colour}"), ("", f"reverse {colour}"), (state, colour), (where, "dim"))
+    band = f"bold reverse {colour}"
+    texts = (("", band), (word, band), ("", band), (state, colour), (where, "dim"))
     return [[(_fit(text, width, "^"), style)] for text, style in texts]
 
 
@@ -195,7 +196,7 @@ def _fit(text: str, width: int, align: Literal["<", "^", ">"] = "<") -> str:
     """The text in exactly `width` columns of a terminal."""
     spare = width - cell_len(text)
     if spare < 0:
-        return set_cell_len(text, width)
+        return set_cell_size(text, width - 1) + "\u2026"
     left = {"<": 0, "^": spare // 2, ">": spare}[align]
     return " " * left + text + " " * (spare - left)
 

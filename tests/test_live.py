@@ -30,7 +30,7 @@ def reports(**sinks):
 
 def shown(reports, rates=None, width=110):
     console = Console(file=io.StringIO(), width=width, no_color=True, force_terminal=False)
-    console.print(picture("motion", reports, rates or Rates(), 12.3))
+    console.print(picture("motion", reports, rates or Rates(), 12.3, width))
     return console.file.getvalue()
 
 
