@@ -1,0 +1,33 @@
+"""How a unit's flat address lies on a sensor: what the filters that look at pixels share."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline.packet import Format
+
+NEVER = np.iinfo(np.int64).min  # the time of the last event of a unit that has had none; only ever compared, never subtracted
+NO_OUT_VALUES = np.empty(0, np.float32)  # what kernels write the values of spikes to: unlike packet.NO_VALUES it is writable
+
+
+def planes(upstream: Format, component: str, kinds: tuple[str, ...] = ("spikes",)) -> tuple[int, int, int]:
+    """The (channels, height, width) that `component` works on; a row of n units is (1, 1, n). ValueError if it cannot."""
+    if upstream.kind not in kinds or len(upstream.shape) not in (1, 3):
+        wanted = " or ".join(kinds)
+        raise ValueError(f"{component} takes {wanted} of shape (channels, height, width) or (n,), got {upstream}")
+    channels, height, width = (1, 1, *upstream.shape)[-3:]
+    return channels, height, width
+
+
+def padded_rows(channels: int, height: int, width: int, apart: bool) -> tuple[np.ndarray, int]:
+    """Where each row of units begins in a map that has a border, and the length of that map.
+
+    One border column is shared by neighbouring rows, so the 8 neighbours of place p are p +- 1 and p +- (width + 1) + {-1, 0, 1}
+    and none of them ever leaves the map. Channels share one plane of the map, or lie apart.
+
+    Returns (channels * height,) int64: unit u of row r = u // width is at place starts[r] + u % width.
+    """
+    stride, plane = width + 1, (height + 2) * (width + 1) + 1
+    rows = (np.arange(height, dtype=np.int64) + 1) * stride + 1
+    channel_starts = np.arange(channels, dtype=np.int64) * (plane if apart else 0)
+    return (channel_starts[:, None] + rows).ravel(), plane * (channels if apart else 1)
