@@ -119,12 +119,16 @@ ITEMS = [
 SCENE = {"type": "dvs_scene", "width": 8, "height": 8, "episode_ms": [30.0, 40.0], "noise_hz": 50.0, "hot_fraction": 0.02}
 
 SOURCES = [
+    SourceExample({"type": "dvs_file", "path": "{folder}/1.bin", "loop": 2}, files=lambda folder: write_nmnist(folder / "1.bin")),
+    SourceExample({"type": "dvs_file", "path": "{folder}/1.bin", "from_s": 0.01, "to_s": 0.04},
+                  files=lambda folder: write_nmnist(folder / "1.bin")),
     SourceExample({**SCENE, "episodes": 3}),
     SourceExample({**SCENE, "episodes": 2, "first_episode": 5, "seed": 4, "camera_seed": 1}),
     SourceExample({"type": "memory", "shape": [9], "events": [[0, 3], [900, 1], [900, 0], [9_000, 8]], "end_ms": 9.5}),
     SourceExample({"type": "memory", "shape": [12], "events": [[5, 3, 0.5], [5, 1, -2.0]]}),
     SourceExample({"type": "memory", "shape": [2, 4], "items": ITEMS}, recut=(),
                   excluded={contract_ends.check_packets_respect_their_length: "items are handed out as they are given"}),
+    SourceExample({"type": "merge", "sources": [{**SCENE, "episodes": 2}, {**SCENE, "episodes": 3, "camera_seed": 7}]}),
 ]
 
 SINKS = [
@@ -176,6 +180,15 @@ def decision_packets() -> tuple[Packet, ...]:
             t_us, unit = np.repeat(np.array(moments, np.int64), 3), np.tile(np.arange(3, dtype=np.uint32), len(moments))
             packets.append(Packet(begin_us, end_us, t_us, unit, scores, episode, last=end_us == 30_000, label=episode))
     return tuple(packets)
+
+
+def write_nmnist(path: Path, seed: int = 1) -> None:
+    """A recording in the format of N-MNIST: x, y, then polarity and time as 1 + 23 bits, most significant first."""
+    events = recording(Format("spikes", (2, 34, 34)), seed, begin_us=3_000)
+    polarity, y, x = np.unravel_index(events.unit, (2, 34, 34))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    word = polarity << 23 | events.t_us
+    path.write_bytes(np.stack([x, y, word >> 16, word >> 8 & 255, word & 255], axis=1).astype(np.uint8).tobytes())
 
 
 def write_model(folder: Path) -> None:
