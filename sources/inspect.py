@@ -11,23 +11,24 @@ from sources.recordings import open_recording
 def inspect(path: Path | str, width: int | None = None, height: int | None = None) -> dict[str, Any]:
     """The figures of one recording, JSON values by name. Reads the whole file, in constant memory.
 
-    Faults that a replay may be told to accept (half a record at the end, times that run backwards) are counted here;
+    Faults that a replay may be told to accept are counted here: half a record at the end (tail_bytes), and events that run
+    backwards in time (backwards), which the other figures leave out;
     a file that cannot be read at all is a ValueError. Times are None where there is no event.
     """
     recording = open_recording(path, width, height, on_disorder="drop", on_truncated="keep")
     header = recording.header
     pixels = header.shape[-2] * header.shape[-1]
-    counts: dict[str, int] = {"events": 0}
+    counts: dict[str, int] = {}
     first_us = last_us = None
-    on_events = 0
+    events = on_events = 0
     for chunk in recording.chunks():
         t_us = chunk.events.t_us
         if t_us.size:
             first_us = int(t_us[0]) if first_us is None else first_us
             last_us = int(t_us[-1])
+        events += t_us.size
         on_events += int((chunk.events.unit >= pixels).sum())
         counts = chunk.counts
-    events = counts["events"]
     duration_us = 0 if first_us is None or last_us is None else last_us - first_us
     return {
         "file": str(header.path),

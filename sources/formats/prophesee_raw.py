@@ -27,6 +27,8 @@ def recognise(peek: Peek) -> tuple[str, Header] | None:
         return None
     if encoding not in WORD_BYTES:
         raise ValueError(f"{peek.path}: events are encoded as {encoding.upper()}: of RAW files, evt2 and evt3 can be read")
+    if len(peek.head) == peek.size and re.fullmatch(rb"%[ -~\t]*\r?", peek.head[offset:]):
+        raise ValueError(f"{peek.path}: cut off in its header, at byte {peek.size}")
     if fields.get("endianness", "little").lower() != "little":
         raise ValueError(f"{peek.path}: events are {fields['endianness']}-endian: only little-endian RAW files can be read")
     declared = _geometry_field(peek, fields) or declared
