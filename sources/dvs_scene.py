@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -10,7 +11,8 @@ from pydantic import Field
 
 from pipeline.contract import ReplayConfig, Source, State
 from pipeline.packet import Format, Packet
-from sources.scene_motion import MOTIONS, Motion, motion_of
+from sources.cut import cut
+from sources.scene_motion import MOTIONS, ZOOMS, Motion, motion_of
 
 if TYPE_CHECKING:
     from sources.scene_camera import Recording
@@ -32,8 +34,9 @@ class DvsSceneConfig(ReplayConfig):
     little but the order in time tells motions apart. Every motion comes once in as many episodes as there are `motions`.
 
     An episode depends on `seed` and its number alone: `first_episode: 7, episodes: 1` gives episode 7 by itself. Take another
-    seed for test than for training. Times in us, lengths in pixels, intensities in natural log units.
-    Errors: a range whose greatest lies before its least, or a motion given twice.
+    seed for test than for training. One core simulates sensors of up to about 64 x 64 ten times faster than real time; the
+    work grows with the number of pixels. Times in us, lengths in pixels, intensities in natural log units.
+    Errors: a range whose greatest lies before its least, a motion given twice, or speeds that no approach could show.
 
     Example: {type: dvs_scene, seed: 1, episodes: 120, pace: realtime}
 
@@ -75,6 +78,11 @@ class DvsSceneConfig(ReplayConfig):
                 raise ValueError(f"{name} must be [least, greatest], got [{least:g}, {greatest:g}]")
         if len(set(self.motions)) < len(self.motions):
             raise ValueError(f"motions must differ, got {', '.join(self.motions)}")
+        speed_px_s, length_ms = self.speed_px_s[1], self.episode_ms[1]
+        log_zoom = speed_px_s * length_ms / 1e3 / (math.hypot(self.width, self.height) / math.sqrt(12))
+        if log_zoom > math.log(1e6) and not set(ZOOMS).isdisjoint(self.motions):
+            raise ValueError(f"at {speed_px_s:g} px/s for {length_ms:g} ms an approach would magnify more than a million times: "
+                             "lower speed_px_s or episode_ms, or leave approach and retreat out of motions")
         return Format("spikes", (2, self.height, self.width), names=MOTIONS)
 
     def prepare(self) -> Callable[[State | None], Source]:
@@ -94,8 +102,6 @@ class DvsScene:
         self._at_us = 0 if state is None else int(state["at_us"])
 
     def packets(self) -> Iterator[Packet]:
-        from sources.cut import cut
-
         config = self._config
         while config.episodes is None or self._episode < config.first_episode + config.episodes:
             motion = motion_for(config, self._episode)
@@ -118,7 +124,7 @@ def motion_for(config: DvsSceneConfig, episode: int) -> Motion:
     width, height = config.width, config.height
     length_us = max(1, round(draw.uniform(*config.episode_ms) * 1000))
     speed_px_s = draw.uniform(*config.speed_px_s)
-    middle = (width - 1) / 2 + draw.uniform(-0.2, 0.2) * width, (height - 1) / 2 + draw.uniform(-0.2, 0.2) * height
+    middle_px = (width - 1) / 2 + draw.uniform(-0.2, 0.2) * width, (height - 1) / 2 + draw.uniform(-0.2, 0.2) * height
     turned, across, down = draw.uniform(0.0, 2 * np.pi), draw.uniform(0.0, 1024.0), draw.uniform(0.0, 1024.0)
     name = motion_of(config.seed, episode, config.motions)
-    return Motion(name, length_us, speed_px_s, middle, turned, (across, down), width, height)
+    return Motion(name, length_us, speed_px_s, middle_px, turned, (across, down), width, height)

@@ -39,7 +39,7 @@ class Recording:
         before, after, blind_until_us = np.empty(self._pixels), np.empty(self._pixels), np.full(self._pixels, -1, np.int64)
         reference = np.empty(0)
         keys = np.empty(4 * self._pixels + self._noise_us.shape[0], np.int64)
-        first = 0
+        noise_next, first = self._noise_first.copy(), 0
         while first < steps:
             stop = min(steps, first + at_once)
             warps = self._motion.warps(self._step_us[first : stop + 1])
@@ -51,7 +51,7 @@ class Recording:
                 reference = before.copy()
             n, reached = simulate(0, stop - first, self._step_us[first : stop + 1], warps, levels, self._width,
                                   self._threshold_on, self._threshold_off, self._refractory_us,
-                                  self._noise_us, self._noise_on, self._noise_next,
+                                  self._noise_us, self._noise_on, noise_next,
                                   before, after, reference, blind_until_us, keys)
             if reached == 0:
                 keys = np.empty(2 * keys.shape[0], np.int64)
@@ -80,7 +80,7 @@ class Recording:
         self._noise_us = np.full(past[-1], NEVER, np.int64)
         self._noise_us[np.arange(pixel.shape[0]) + pixel] = t_us[np.lexsort((t_us, pixel))]
         self._noise_on = draw.integers(0, 2, past[-1]).astype(np.uint8)
-        self._noise_next = past - count - 1
+        self._noise_first = past - count - 1
 
 
 def _mismatched(threshold: float, mismatch: float, pixels: int, draw: np.random.Generator) -> np.ndarray:

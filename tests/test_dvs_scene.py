@@ -327,6 +327,7 @@ def test_check_needs_no_numba():
     ("options", "message"),
     [
         ({"speed_px_s": (80.0, 40.0)}, r"speed_px_s must be \[least, greatest\], got \[80, 40\]"),
+        ({"speed_px_s": (1.0, 5000.0)}, "at 5000 px/s for 400 ms an approach would magnify more than a million times: lower"),
         ({"motions": ("left", "left")}, "motions must differ, got left, left"),
     ],
 )
