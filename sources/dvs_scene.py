@@ -34,8 +34,8 @@ class DvsSceneConfig(ReplayConfig):
     little but the order in time tells motions apart. Every motion comes once in as many episodes as there are `motions`.
 
     An episode depends on `seed` and its number alone: `first_episode: 7, episodes: 1` gives episode 7 by itself. Take another
-    seed for test than for training. One core simulates sensors of up to about 64 x 64 ten times faster than real time; the
-    work grows with the number of pixels. Times in us, lengths in pixels, intensities in natural log units.
+    seed for test than for training. The work of simulating grows with the number of pixels, so sensors that
+    must keep real time are small. Times in us, lengths in pixels, intensities in natural log units.
     Errors: a range whose greatest lies before its least, a motion given twice, or speeds that no approach could show.
 
     Example: {type: dvs_scene, seed: 1, episodes: 120, pace: realtime}
