@@ -225,7 +225,7 @@ def _canonical(value: Any, models: set[Path]) -> Any:
     if isinstance(value, Path):
         return str(value.absolute())
     if isinstance(value, np.ndarray):
-        return [str(value.dtype), value.shape, hashlib.sha256(np.ascontiguousarray(value)).hexdigest()]
+        return [str(value.dtype), value.shape, hashlib.sha256(value.tobytes()).hexdigest()]
     if dataclasses.is_dataclass(value):
         items = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         return [type(value).__name__, _canonical(items, models)]

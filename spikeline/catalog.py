@@ -12,6 +12,7 @@ from operators.delay import DelayConfig
 from operators.hot_pixels import HotPixelsConfig
 from operators.lif import LIFConfig
 from operators.polarity import PolarityConfig
+from operators.readout import ReadoutConfig
 from operators.refractory import RefractoryConfig
 from operators.residual import ResidualConfig
 from pipeline.config import KINDS, Catalog
@@ -20,10 +21,18 @@ from sinks.json_lines import JsonLinesConfig
 from sinks.print import PrintConfig
 from sinks.score import ScoreConfig
 from sinks.zmq_publish import ZmqPublishConfig
+from sources.dvs_dataset import DvsDatasetConfig
+from sources.dvs_file import DvsFileConfig
 from sources.dvs_scene import DvsSceneConfig
+from sources.memory import MemoryConfig
+from sources.merge import MergeConfig
 
 SOURCES: dict[str, type[SourceConfig]] = {
+    "dvs_file": DvsFileConfig,
+    "dvs_dataset": DvsDatasetConfig,
     "dvs_scene": DvsSceneConfig,
+    "memory": MemoryConfig,
+    "merge": MergeConfig,
 }
 
 OPERATORS: dict[str, type[OperatorConfig]] = {
@@ -34,6 +43,7 @@ OPERATORS: dict[str, type[OperatorConfig]] = {
     "polarity": PolarityConfig,
     "lif": LIFConfig,
     "delay": DelayConfig,
+    "readout": ReadoutConfig,
     "residual": ResidualConfig,
 }
 

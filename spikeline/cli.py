@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+        code = 1
     except (KeyboardInterrupt, typer.Abort):
         code = _fail("interrupted", 130)
     except Exception as error:

@@ -73,7 +73,7 @@ def example(name: str, cls: type[BaseModel]) -> str:
 def flow(value: Any) -> str:
     """A value as YAML in one line."""
     if isinstance(value, BaseModel):
-        return "{" + ", ".join(f"{k}: {flow(v)}" for k, v in changed(value).items()) + "}"
+        return "{" + ", ".join(f"{k}: {flow(v)}" for k, v in given(value).items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(flow, value)) + "]"
     if isinstance(value, float):
@@ -81,14 +81,10 @@ def flow(value: Any) -> str:
     return "none" if value is None else got(value) if isinstance(value, bool) else str(value)
 
 
-def changed(config: BaseModel) -> dict[str, Any]:
-    """The options of a config that are not at their defaults, its type first."""
-    options = {}
-    for name, field in sorted(type(config).model_fields.items(), key=lambda item: item[0] != "type"):
-        value = getattr(config, name)
-        if name == "type" or field.is_required() or value != field.get_default(call_default_factory=True):
-            options[name] = value
-    return options
+def given(config: BaseModel) -> dict[str, Any]:
+    """The options of a config that were given, its type first."""
+    names = sorted(type(config).model_fields, key=lambda name: name != "type")
+    return {name: getattr(config, name) for name in names if name == "type" or name in config.model_fields_set}
 
 
 def draw(graph: Graph, form: str) -> str:
@@ -106,7 +102,7 @@ def draw(graph: Graph, form: str) -> str:
 
 def _label(config: BaseModel) -> tuple[str, str]:
     """A node's type and the options that were set."""
-    options = changed(config)
+    options = given(config)
     name = str(options.pop("type"))
     shown = [f"{option}: {_short(flow(value))}" for option, value in list(options.items())[:PLAIN_OPTIONS]]
     return name, ", ".join(shown) + (", ..." if len(options) > PLAIN_OPTIONS else "")

@@ -59,15 +59,12 @@ def _model(cls: type[BaseModel], prefix: str, definitions: dict[str, Any]) -> di
     for name, inner in schema.pop("$defs", {}).items():
         if name not in bases:
             definitions[f"{prefix}.{name}"] = inner
-    schema["properties"] = {name: _with_variable(value) for name, value in schema["properties"].items()}
-    nested = nested_fields(cls)
-    for name, kind in nested.items():
-        old = schema["properties"][name]
-        kept = {key: value for key, value in old.items() if key in ("description", "minItems", "maxItems")}
-        many = old.get("type") == "array"
-        schema["properties"][name] = (
-            {"type": "array", "items": {"$ref": f"#/$defs/{kind}"}, **kept} if many else {"$ref": f"#/$defs/{kind}", **kept}
-        )
+    options = schema["properties"]
+    schema["properties"] = {name: _with_variable(value) for name, value in options.items()}
+    for name, kind in nested_fields(cls).items():
+        kept = {key: value for key, value in options[name].items() if key in ("description", "minItems", "maxItems")}
+        one = {"$ref": f"#/$defs/{kind}"}
+        schema["properties"][name] = ({"type": "array", "items": one} if options[name].get("type") == "array" else one) | kept
     schema.pop("title", None)
     return schema
 

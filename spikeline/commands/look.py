@@ -49,12 +49,12 @@ def describe(type: Annotated[str, typer.Argument(help="A component's type.", sho
     print("\n\n".join(description(kind, name, cls) for kind, name, cls in find(type)))
 
 
-def schema() -> None:
+def schema(no_custom: NoCustom = False) -> None:
     """Print the JSON Schema of a pipeline's file, for editors."""
     from spikeline.catalog import make_catalog
     from spikeline.schema import pipeline_schema
 
-    print(json.dumps(pipeline_schema(make_catalog()), indent=1))
+    print(json.dumps(pipeline_schema(make_catalog(custom=not no_custom)), indent=1))
 
 
 def info(
@@ -76,6 +76,8 @@ def info(
 def _readable(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.3f}".rstrip("0").rstrip(".")
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_readable(item)}" for name, item in value.items())
     if isinstance(value, list | tuple):
-        return " x ".join(map(_readable, value))
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+        return ", ".join(map(_readable, value))
+    return f"{value:,}" if isinstance(value, int) and abs(value) >= 10_000 else str(value)

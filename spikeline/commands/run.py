@@ -7,11 +7,15 @@ import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from spikeline.commands.options import ConfigPath, NoCustom, Overrides, load
+
+if TYPE_CHECKING:
+    from pipeline.graph import Graph
+    from pipeline.runner import Update
 
 
 def run(
@@ -29,21 +33,28 @@ def run(
 
     one_process = inline or graph.stages.processes is False
     with ExitStack() as stack:
-        on_update = None
-        if not quiet and sys.stderr.isatty():
-            from pipeline.live import LiveView
-
-            on_update = stack.enter_context(LiveView(graph)).update
+        on_update = _live_view(graph, quiet, one_process, stack)
         figures = run_graph(graph, inline=one_process, resume=resume, on_update=on_update)
     if summary is not None:
         write_json(summary, figures)
     print("\n".join(summary_lines(figures)))
 
 
+def _live_view(graph: Graph, quiet: bool, one_process: bool, stack: ExitStack) -> Update | None:
+    """What the runner is to call with the stages' reports: the live view, if there is a terminal for it."""
+    if quiet or not sys.stderr.isatty():
+        return None
+    from pipeline.live import LiveView
+
+    printing_elsewhere = not one_process and any(sink.config.type == "print" for sink in graph.sinks)
+    return stack.enter_context(LiveView(graph.name)).update if LiveView.wanted(quiet, printing_elsewhere) else None
+
+
 def summary_lines(figures: dict[str, Any]) -> list[str]:
     """The figures of a run for a person; the last line is the result."""
-    wall_s = figures.get("wall_s", 0.0)
-    lines = [f"{figures.get('events_in', 0):,} events in {wall_s:.2f} s, {_rate(figures)}"]
+    rate, factor = figures.get("events_per_s") or 0.0, figures.get("realtime_factor") or 0.0
+    speed = f"{rate:,.0f} events/s, {factor:.3g} times real time"
+    lines = [f"{figures.get('events_in', 0):,} events in {figures.get('wall_s', 0.0):.2f} s, {speed}"]
     latency = figures.get("latency_us") or {}
     if latency.get("max"):
         lines.append(f"decision latency p50 {_time(latency['p50'])}, p99 {_time(latency['p99'])}, max {_time(latency['max'])}")
@@ -69,11 +80,6 @@ def write_json(path: Path, figures: dict[str, Any]) -> None:
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(json.dumps(figures, indent=2) + "\n")
     os.replace(temporary, path)
-
-
-def _rate(figures: dict[str, Any]) -> str:
-    factor = figures.get("realtime_factor") or 0.0
-    return f"{figures.get('events_per_s', 0.0):,.0f} events/s, {factor:.1f} times real time"
 
 
 def _time(us: float) -> str:
