@@ -1,0 +1,178 @@
+"""lif: spikes or graded events go in; the spikes of a dense layer of leaky integrate-and-fire neurons come out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from operators.model_layer import check_input, load_layer, read_layer
+from operators.open_tick import OpenTick
+from pipeline.contract import FilePath, OperatorConfig, State
+from pipeline.layer_spec import LIFSpec
+from pipeline.packet import Format, Packet
+
+LEAST_ROOM = 4096  # spikes that the output buffer takes at least
+KEPT_TICKS, KEPT_ENTRIES = 1024, 2**18  # how far the table of decays reaches at most, and its greatest size
+
+
+class LIFConfig(OperatorConfig):
+    """A dense layer of leaky integrate-and-fire neurons, run event by event: silence costs nothing and changes nothing.
+
+    Tick k holds the events of [k tick, (k+1) tick), ticks being counted from stream time 0. At every tick, in this order:
+
+        v <- d v + b + sum of weight[i] over the tick's spikes i     d = exp(-tick / tau); graded events: weight[i] * value
+        where v >= threshold: a spike at k tick, and v <- v - threshold (reset: subtract) or v <- 0 (reset: to_zero)
+
+    A gap of n ticks is one step with float32(float64(d)**n). Two spikes of one unit in one tick count twice. A neuron that is
+    still at its threshold after a reset fires at the next tick too. A layer whose tick is none is this law at 1 us, with
+    float32(exp(-dt / tau)) over a gap dt. A neuron with a bias b may fire in silence; then its ticks are run.
+
+    In: spikes or graded, n_in units of any shape, times in us, on no tick or on one that divides the layer's.
+    Out: spikes of shape (n_out,), stamped with the begin of their tick and given out in the packet that closes it.
+    State: v (n_out,) float32 and the events of the open tick. Cost: n_out additions an event, n_out operations a tick with input.
+    Errors: ValueError if the file is no model, the layer is not in it, or its size or tick does not fit the stream.
+
+    Example: {type: lif, model: models/nmnist.safetensors, layer: hidden}
+
+    Source: W. Gerstner and W. Kistler, Spiking Neuron Models (2002), section 4.1.
+    """
+
+    type: Literal["lif"] = "lif"
+    model: FilePath = Field(description="model file (.safetensors) that holds the layer")
+    layer: str = Field(description="name of the lif layer in the model")
+
+    def check(self, upstream: Format) -> Format:
+        card = read_layer(self.model, self.layer, "lif")
+        check_input(f"lif layer {self.layer!r} of {self.model}", card.n_in, card.tick_us, upstream)
+        return out_format(card.n_out, card.tick_us, upstream)
+
+    def prepare(self, upstream: Format) -> Callable[[State | None], LIF]:
+        self.check(upstream)
+        return make(load_layer(self.model, self.layer, "lif"), upstream)
+
+
+def out_format(n_out: int, tick_us: int | None, upstream: Format) -> Format:
+    return dataclasses.replace(upstream, kind="spikes", shape=(n_out,), tick_us=tick_us, rate_hz=None)
+
+
+def make(spec: LIFSpec, upstream: Format) -> Callable[[State | None], LIF]:
+    """What `prepare` returns, for a spec at hand instead of a model file."""
+    check_input("the lif layer", spec.n_in, spec.tick_us, upstream)
+    law = Law(spec)
+    return lambda state: LIF(law, state)
+
+
+class Law:
+    """What all operators of one layer share: the arrays of the spec as the kernel takes them. Nothing of it ever changes."""
+
+    def __init__(self, spec: LIFSpec) -> None:
+        from operators.kernels.lif import fill_kept, run_ticks
+
+        self.run_ticks = run_ticks
+        self.n_out = spec.n_out
+        self.tick_us = spec.tick_us or 1
+        self.weight, self.threshold = spec.weight, spec.threshold
+        self.ceiling = ceiling(spec)
+        self.bias = np.empty(0, np.float32) if spec.bias is None else spec.bias
+        event_mode = int(spec.tick_us is None)
+        self.modes = (self.tick_us, event_mode, int(spec.reset == "to_zero"))
+        self.rate = spec.tau_ms.astype(np.float64) * 1000 if event_mode else spec.decay().astype(np.float64)
+        self.kept = np.empty((0, spec.n_out), np.float32)
+        if (self.rate == self.rate[0]).all():
+            self.rate = self.rate[:1]
+        elif spec.bias is None:
+            self.kept = np.empty((max(2, min(KEPT_TICKS, KEPT_ENTRIES // spec.n_out)), spec.n_out), np.float32)
+            fill_kept(self.rate, event_mode, self.kept)
+
+
+def ceiling(spec: LIFSpec) -> np.ndarray:
+    """(n_out,) float32: no neuron below this can reach its threshold without input; -inf where the bias alone drives it there.
+
+    In silence v moves from where it is towards r = b / (1 - d) and never beyond, so max(v, r) < threshold is the bound. With a
+    bias both are held below it by more than the rounding of a sum over ticks, 2^-23 / (1 - d), could ever make up.
+    """
+    if spec.bias is None:
+        return spec.threshold
+    d, b, threshold = (array.astype(np.float64) for array in (spec.decay(), spec.bias, spec.threshold))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rest = np.where(b > 0, b / (1 - d), 0.0)
+        margin = np.where(b == 0, 0.0, 2.0**-21 * np.maximum(rest, threshold) / (1 - d))
+    margin = np.where((d == 1) & (b <= 0), 0.0, margin)
+    safe = rest + margin < threshold
+    return np.where(safe, threshold - np.where(safe, margin, 0.0), -np.inf).astype(np.float32)
+
+
+class LIF:
+    """The layer at work on one episode. Its output clock lags behind its input's to the last closed tick."""
+
+    def __init__(self, law: Law, state: State | None) -> None:
+        self._law = law
+        self._tick_us = law.tick_us
+        self._open = OpenTick(state)
+        self._v = np.zeros(law.n_out, np.float32)
+        self._started, self._end_us, self._out_us, last, self._events, self._spikes = 0, 0, 0, 0, 0, 0
+        if state is not None:
+            self._v[:] = state["v"]
+            self._started, self._end_us, self._out_us, last, self._events, self._spikes = state["clock"].tolist()
+        self._unsettled = bool((self._v >= law.ceiling).any())
+        self._clock = np.array([last, 0, 0, self._unsettled], np.int64)
+        self._out_t_us = np.empty(max(law.n_out, LEAST_ROOM), np.int64)
+        self._out_unit = np.empty(max(law.n_out, LEAST_ROOM), np.uint32)
+
+    def process(self, packet: Packet) -> Packet:
+        if not self._started:
+            self._start(packet.begin_us // self._tick_us)
+        self._end_us = end_us = packet.end_us
+        if packet.t_us.shape[0]:
+            self._open.add(packet)
+        return self._close_ticks(end_us // self._tick_us)
+
+    def finish(self) -> Packet:
+        return self._close_ticks(-(-self._end_us // self._tick_us))
+
+    def snapshot(self) -> State:
+        clock = [self._started, self._end_us, self._out_us, self._clock[0], self._events, self._spikes]
+        return {"v": self._v.copy(), "clock": np.array(clock, np.int64), **self._open.snapshot()}
+
+    def report(self) -> dict[str, Any]:
+        return {"spikes": self._spikes, "synaptic_operations": self._events * self._law.n_out}
+
+    def _start(self, tick: int) -> None:
+        """Nothing happened before the tick in which the episode begins."""
+        self._started = 1
+        self._out_us = tick * self._tick_us
+        self._clock[0] = tick - 1
+
+    def _close_ticks(self, stop: int) -> Packet:
+        """The output up to the begin of tick `stop`."""
+        begin_us = self._out_us
+        self._out_us = end_us = stop * self._tick_us
+        if end_us == begin_us or not (self._unsettled or self._open.held):
+            return Packet(begin_us, end_us)
+        spikes = self._run(stop)
+        return Packet(begin_us, end_us, *spikes) if spikes else Packet(begin_us, end_us)
+
+    def _run(self, stop: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """The spikes of the ticks before `stop`, as t_us and unit; None if there are none."""
+        law, clock = self._law, self._clock
+        events = self._open.joined()
+        clock[1], clock[2] = stop, 0
+        parts: list[tuple[np.ndarray, np.ndarray]] = []
+        full = True
+        while full:
+            n = law.run_ticks(self._v, clock, law.weight, law.threshold, law.ceiling, law.bias, law.rate, law.kept, *law.modes,
+                              *events, self._out_t_us, self._out_unit)
+            full = n + law.n_out > self._out_t_us.shape[0]
+            if n:
+                parts.append((self._out_t_us[:n].copy(), self._out_unit[:n].copy()))
+                self._spikes += n
+        _, _, used, self._unsettled = clock.tolist()
+        self._events += used
+        self._open.drop(used)
+        if len(parts) > 1:
+            return np.concatenate([t_us for t_us, _ in parts]), np.concatenate([unit for _, unit in parts])
+        return parts[0] if parts else None
