@@ -18,7 +18,6 @@ from pipeline.config import Catalog
 from pipeline.layer_spec import DelaySpec
 from pipeline.model_file import Model, save_model
 from pipeline.packet import Format, Packet
-from trainer.components import house
 from trainer.data import Augment, Batch, Batches, episodes, split
 from trainer.fit import Fitted, early, fit
 from trainer.network import Network
@@ -28,12 +27,13 @@ from trainer.start import start
 START_SAMPLES = 256  # whose statistics scale the first weights
 
 
-def train(recipe: Path, overrides: Sequence[str] = (), resume: bool = False, catalog: Catalog | None = None) -> Model:
+def train(recipe: Path, overrides: Sequence[str], resume: bool, catalog: Catalog) -> Model:
     """Train as the recipe says, print the figures reached and write the model file. ConfigErrors or ValueError when it cannot.
 
     overrides: `training.seed=2` and the like, as in --set. resume: go on from the recipe's last checkpoint.
+    catalog: the sources and operators that a recipe may name.
     """
-    options = read_recipe(recipe, overrides, catalog or house())
+    options = read_recipe(recipe, overrides, catalog)
     if options.export.path.suffix != ".safetensors":
         raise ValueError(f"{options.export.path}: a model file is called .safetensors; correct export.path")
     torch.set_num_threads(options.training.threads)

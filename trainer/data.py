@@ -73,10 +73,20 @@ def nodes(operators: Sequence[OperatorConfig], format: Format) -> tuple[list[tup
 
 
 def encode(episode: Packet, chain: Chain, tick_us: int, n: int) -> Sample:
-    """One episode through the operators to `n` units, binned: tick k holds [k tick, (k+1) tick), anchored at stream time 0."""
+    """One episode through the operators to `n` units, binned by law: see `cells`."""
     out = chain.push(episode)
-    cell = (out.t_us // tick_us * n + out.unit).astype(np.int32)  # half the memory of a thousand recordings
-    return Sample(-(-out.end_us // tick_us), cell, out.value, episode.label)
+    cell, ticks = cells(out, tick_us, n)
+    return Sample(ticks, cell.astype(np.int32), out.value, episode.label)  # int32: half the memory of thousands of recordings
+
+
+def cells(packet: Packet, tick_us: int, n: int) -> tuple[np.ndarray, int]:
+    """Where the events of a whole episode belong, tick * n + unit, and its number of ticks.
+
+    Tick k holds [k tick, (k+1) tick), anchored at stream time 0; the first is the one in which the episode begins,
+    the last the one that its end closes.
+    """
+    first = packet.begin_us // tick_us
+    return (packet.t_us // tick_us - first) * n + packet.unit, -(-packet.end_us // tick_us) - first
 
 
 def collate(samples: Sequence[Sample], n: int) -> Batch:
@@ -85,8 +95,7 @@ def collate(samples: Sequence[Sample], n: int) -> Batch:
     length, width = max(1, int(ticks.max())), len(samples)
     x = np.zeros((length, width, n), np.float32)
     for place, sample in enumerate(samples):
-        cells = np.bincount(sample.cell, sample.value, minlength=sample.ticks * n)
-        x[: sample.ticks, place] = cells.reshape(sample.ticks, n)
+        x[: sample.ticks, place] = np.bincount(sample.cell, sample.value, sample.ticks * n).reshape(sample.ticks, n)
     return Batch(torch.from_numpy(x), torch.from_numpy(ticks), torch.tensor([s.label for s in samples]))
 
 

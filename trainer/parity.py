@@ -1,0 +1,151 @@
+"""Parity: whether the runtime, or any other implementation, does what the trained modules do, spike for spike."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.layer_spec import DelaySpec, LayerSpec, LIFSpec, ReadoutSpec, spec_type
+from pipeline.model_file import Model
+from pipeline.packet import Format, Packet, decisions, join
+from trainer.data import cells
+from trainer.layers import LIF, Delay, Readout, build
+
+RunLayer = Callable[[LayerSpec, Format, Packet], Packet]
+BORDER = 1e-5  # of the larger of 1 and the largest |v| of the neuron so far
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One spike that one side has and the other has not."""
+
+    episode: int
+    layer: str
+    tick: int
+    unit: int
+    distance: float  # |v - threshold| of the module
+    border: float  # what distance may be at most
+
+    @property
+    def borderline(self) -> bool:
+        return self.distance < self.border
+
+
+@dataclass
+class Report:
+    """What was compared and what differed."""
+
+    episodes: int = 0
+    spikes: dict[str, int] = field(default_factory=dict)  # of the reference, by layer
+    differences: list[Difference] = field(default_factory=list)
+    moved: list[str] = field(default_factory=list)  # delays whose events differ: no rounding excuses them
+    scores: float = 0.0  # the greatest difference of a final decision's values, all layers fed the reference's input
+    decided_otherwise: list[int] = field(default_factory=list)  # episodes that the network alone, end to end, gives another class
+
+    @property
+    def equal(self) -> bool:
+        """Whether all spikes agree but for borderline ones."""
+        return not self.moved and all(difference.borderline for difference in self.differences)
+
+    def __str__(self) -> str:
+        spikes = ", ".join(f"{name} {count}" for name, count in self.spikes.items())
+        beyond = sum(not difference.borderline for difference in self.differences)
+        text = (f"{self.episodes} episodes; spikes {spikes}; {len(self.differences) - beyond} borderline, {beyond} beyond; "
+                f"{len(self.moved)} delays differ; decisions differ by {self.scores:.2g} at most, "
+                f"in class on {len(self.decided_otherwise)} episodes")
+        listed = [f"  episode {d.episode} layer {d.layer} tick {d.tick} unit {d.unit}: |v - threshold| {d.distance:.3g}, "
+                  f"border {d.border:.3g}" for d in self.differences]
+        return "\n".join([text, *listed])
+
+
+def runtime(spec: LayerSpec, upstream: Format, packet: Packet) -> Packet:
+    """What the runtime's operator of a layer makes of a whole episode."""
+    operator = importlib.import_module(f"operators.{spec_type(spec)}").make(spec, upstream)(None)
+    return join(operator.process(packet), operator.finish())
+
+
+def check(model: Model, episodes: Iterable[Packet], run: RunLayer = runtime) -> Report:
+    """Compare `run` with the torch modules of `model` on episodes of the model's input, each layer fed the reference's input.
+
+    A spike may differ where |v - threshold| < 1e-5 * max(1, the largest |v| of that neuron so far): it is reported, the
+    reference's spike is imposed on that neuron, which puts its v where the reference's is, and counting goes on.
+    """
+    tick_us = next(spec.tick_us for spec in model.layers.values() if isinstance(spec, LIFSpec | ReadoutSpec) and spec.tick_us)
+    layers = {name: build(spec, tick_us).eval() for name, spec in model.layers.items()}
+    report = Report(spikes={name: 0 for name, spec in model.layers.items() if isinstance(spec, LIFSpec)})
+    for episode in episodes:
+        report.episodes += 1
+        _check_episode(model, layers, dataclasses.replace(episode, last=True), tick_us, run, report)
+    return report
+
+
+@torch.no_grad()
+def _check_episode(model: Model, layers: dict[str, LIF | Delay | Readout], episode: Packet, tick_us: int, run: RunLayer,
+                   report: Report) -> None:
+    packet, format = episode, model.input
+    alone = binned(episode, tick_us, format.size)  # what the network makes of the episode by itself
+    for name, layer in layers.items():
+        spec = model.layers[name]
+        x = binned(packet, tick_us, spec.n_in)
+        packet = dataclasses.replace(run(spec, format, packet), last=True)
+        alone = layer(alone)
+        if isinstance(layer, Readout):
+            _compare_decisions(layer, x, alone, packet, format_after(spec, format), report, episode.episode)
+            return
+        reference = binned(packet, tick_us, spec.n_out)
+        if isinstance(layer, LIF):
+            report.spikes[name] += packet.n
+            report.differences += compare_spikes(layer, x, reference, episode.episode, name)
+        elif not torch.equal(layer(x), reference):
+            report.moved.append(name)
+        format = format_after(spec, format)
+
+
+def compare_spikes(layer: LIF, x: Tensor, reference: Tensor, episode: int, name: str) -> list[Difference]:
+    """x (T, 1, n_in), reference (T, 1, n_out): where the module, kept on the reference's course, would have spiked otherwise."""
+    if torch.equal(layer(x), reference):
+        return []
+    current, d, threshold = layer.current(x)[:, 0].detach(), layer.decay(), layer.threshold()
+    v, largest = torch.zeros_like(current[0]), torch.zeros_like(current[0])
+    found = []
+    for tick, (added, spiked) in enumerate(zip(current, reference[:, 0] > 0, strict=True)):
+        v = d * v + added
+        largest = torch.maximum(largest, v.abs())
+        for unit in ((v >= threshold) != spiked).nonzero()[:, 0].tolist():
+            distance = float((v[unit] - threshold[unit]).abs())
+            found.append(Difference(episode, name, tick, unit, distance, BORDER * max(1.0, float(largest[unit]))))
+        v = v - threshold * spiked if layer.reset == "subtract" else v.masked_fill(spiked, 0.0)
+    return found
+
+
+def _compare_decisions(layer: Readout, x: Tensor, alone: Tensor, packet: Packet, format: Format, report: Report,
+                       episode: int) -> None:
+    final = list(decisions(packet, format))
+    if not final:
+        return
+    own = torch.softmax(layer(x)[-1, 0].double() / layer.temperature, dim=0)
+    report.scores = max(report.scores, float((own - torch.from_numpy(final[-1].scores.astype(np.float64))).abs().max()))
+    if int(alone[-1, 0].argmax()) != final[-1].index:
+        report.decided_otherwise.append(episode)
+
+
+def format_after(spec: LayerSpec, format: Format) -> Format:
+    """What a layer gives out."""
+    if isinstance(spec, ReadoutSpec):
+        return Format("decisions", (spec.n_out,), names=spec.names)
+    if isinstance(spec, DelaySpec):
+        return format
+    return dataclasses.replace(format, kind="spikes", shape=(spec.n_out,), tick_us=spec.tick_us, rate_hz=None)
+
+
+def binned(packet: Packet, tick_us: int, n: int) -> Tensor:
+    """(T, 1, n) counts (graded events: sums) a tick of one whole episode."""
+    cell, ticks = cells(packet, tick_us, n)
+    counts = np.bincount(cell, packet.value, ticks * n)
+    return torch.from_numpy(counts.astype(np.float32).reshape(ticks, 1, n))
