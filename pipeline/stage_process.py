@@ -116,4 +116,7 @@ class StageProcess:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1])))
+    exit_code = main(int(sys.argv[1]))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_code)  # the lifeline still reads stdin, whose lock the interpreter's own ending would wait for and abort

@@ -34,6 +34,11 @@ def test_processes_and_inline_write_the_same_bytes(tmp_path: Path) -> None:
     assert len({stage["pid"] for stage in summary["stages"]}) == 3
 
 
+def test_stage_processes_end_without_a_word(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run(graph(tmp_path))
+    assert capfd.readouterr() == ("", "")
+
+
 def test_the_summary_counts_every_packet_and_answer(tmp_path: Path) -> None:
     summary = run(graph(tmp_path), inline=True)
     # units 1..5, 6..10, 11..15 modulo 10: sums 15 odd, 30 even (0 at 10), 15 odd; labels 0, 1, 0
