@@ -73,6 +73,25 @@ def content_of(name: str) -> Callable[[Path], Any]:
     return lambda folder: (folder / name).read_bytes() if (folder / name).exists() else None
 
 
+def write_nmnist(path: Path, seed: int = 1) -> None:
+    """A recording in the format of N-MNIST: x, y, then polarity and time as 1 + 23 bits, most significant first."""
+    events = recording(Format("spikes", (2, 34, 34)), seed, begin_us=3_000)
+    polarity, y, x = np.unravel_index(events.unit, (2, 34, 34))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    word = polarity << 23 | events.t_us
+    path.write_bytes(np.stack([x, y, word >> 16, word >> 8 & 255, word & 255], axis=1).astype(np.uint8).tobytes())
+
+
+def one_digit(folder: Path) -> None:
+    write_nmnist(folder / "1.bin")
+
+
+def four_digits(folder: Path) -> None:
+    """Two classes of two samples."""
+    for seed, name in enumerate(("3/a.bin", "3/b.bin", "7/c.bin", "7/d.bin")):
+        write_nmnist(folder / name, seed)
+
+
 OPERATORS = [
     OperatorExample({"type": "background_activity", "window_ms": 2}),
     OperatorExample({"type": "background_activity", "window_ms": 0.5, "min_neighbours": 2, "polarities": "apart"}),
@@ -119,9 +138,13 @@ ITEMS = [
 SCENE = {"type": "dvs_scene", "width": 8, "height": 8, "episode_ms": [30.0, 40.0], "noise_hz": 50.0, "hot_fraction": 0.02}
 
 SOURCES = [
-    SourceExample({"type": "dvs_file", "path": "{folder}/1.bin", "loop": 2}, files=lambda folder: write_nmnist(folder / "1.bin")),
-    SourceExample({"type": "dvs_file", "path": "{folder}/1.bin", "from_s": 0.01, "to_s": 0.04},
-                  files=lambda folder: write_nmnist(folder / "1.bin")),
+    SourceExample({"type": "dvs_dataset", "path": "{folder}", "shuffle": True, "seed": 3}, files=four_digits),
+    SourceExample(
+        {"type": "dvs_dataset", "path": "{folder}", "classes": ["7", "3"], "limit": 3, "end_ms": 50, "anchor": "first_event"},
+        files=four_digits,
+    ),
+    SourceExample({"type": "dvs_file", "path": "{folder}/1.bin", "loop": 2}, files=one_digit),
+    SourceExample({"type": "dvs_file", "path": "{folder}/1.bin", "from_s": 0.01, "to_s": 0.04}, files=one_digit),
     SourceExample({**SCENE, "episodes": 3}),
     SourceExample({**SCENE, "episodes": 2, "first_episode": 5, "seed": 4, "camera_seed": 1}),
     SourceExample({"type": "memory", "shape": [9], "events": [[0, 3], [900, 1], [900, 0], [9_000, 8]], "end_ms": 9.5}),
@@ -180,15 +203,6 @@ def decision_packets() -> tuple[Packet, ...]:
             t_us, unit = np.repeat(np.array(moments, np.int64), 3), np.tile(np.arange(3, dtype=np.uint32), len(moments))
             packets.append(Packet(begin_us, end_us, t_us, unit, scores, episode, last=end_us == 30_000, label=episode))
     return tuple(packets)
-
-
-def write_nmnist(path: Path, seed: int = 1) -> None:
-    """A recording in the format of N-MNIST: x, y, then polarity and time as 1 + 23 bits, most significant first."""
-    events = recording(Format("spikes", (2, 34, 34)), seed, begin_us=3_000)
-    polarity, y, x = np.unravel_index(events.unit, (2, 34, 34))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    word = polarity << 23 | events.t_us
-    path.write_bytes(np.stack([x, y, word >> 16, word >> 8 & 255, word & 255], axis=1).astype(np.uint8).tobytes())
 
 
 def write_model(folder: Path) -> None:

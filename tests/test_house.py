@@ -98,8 +98,9 @@ def test_constraints_pin_every_dependency() -> None:
 
 @pytest.mark.parametrize("path", KERNELS, ids=lambda path: f"{path.parent.parent.name}-{path.stem}")
 def test_kernels_have_a_signature_are_cached_and_use_no_fast_mathematics(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text())):
-        for decorator in getattr(node, "decorator_list", []):
+    functions = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
+    for node in functions:
+        for decorator in node.decorator_list:
             call = decorator if isinstance(decorator, ast.Call) else None
             assert call is not None, f"{path.name}: {node.name}: a kernel needs a signature"
             options = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
