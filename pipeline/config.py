@@ -255,7 +255,11 @@ class _Reader:
                 self.document.report(where, f"{name} needs a type, one of {', '.join(sorted(table))}")
             return None
         try:
-            return self._custom_class(tag, kind) if ":" in tag else self._known_class(tag, kind)
+            if ":" not in tag:
+                return self._known_class(tag, kind)
+            if not self.custom:
+                raise ValueError(f"{tag} would run code of its own, which --no-custom forbids")
+            return custom_class(tag, kind, self.folder)
         except ValueError as error:
             self.document.report(at, f"{name}: {error}")
             return None
@@ -268,25 +272,6 @@ class _Reader:
             if tag in self.catalog.kind(other):
                 raise ValueError(f"{tag} is {_a(other)}, not {_a(kind)}")
         raise ValueError(f"there is no {kind} {got(tag)}{nearest(tag, table)}")
-
-    def _custom_class(self, tag: str, kind: str) -> type[ComponentConfig]:
-        """The class that `package.module:Class` names. Importing it runs the user's code."""
-        if not self.custom:
-            raise ValueError(f"{tag} would run code of its own, which --no-custom forbids")
-        for folder in [str(path) for path in (self.folder, Path.cwd()) if path is not None]:
-            if folder not in sys.path:
-                sys.path.append(folder)  # last: it hides no installed package
-        module_name, _, class_name = tag.partition(":")
-        try:
-            found = getattr(importlib.import_module(module_name), class_name)
-        except AttributeError:
-            raise ValueError(f"module {module_name} has no class {class_name}") from None
-        except Exception as error:  # whatever the user's module raises while it is imported
-            raise ValueError(f"cannot import {module_name}: {type(error).__name__}: {one_line(error)}") from None
-        base = KINDS[kind]
-        if not (isinstance(found, type) and issubclass(found, base)):
-            raise ValueError(f"{tag} is no {base.__name__} and so no {kind}")
-        return cast("type[ComponentConfig]", found)
 
     def _nested(self, where: Where, cls: type[Config], values: dict[str, Any]) -> dict[str, Any]:
         """The fields that hold components themselves (`body` of a residual), made into configs; None where one is wrong."""
@@ -302,6 +287,25 @@ class _Reader:
                 ]
                 made[name] = None if None in parts else tuple(parts)
         return made
+
+
+def custom_class(tag: str, kind: str, folder: Path | None = None) -> type[ComponentConfig]:
+    """The config class of `kind` (source, operator, sink; component: any of them) that `package.module:Class` names; ValueError
+    when it cannot be had. Importing it runs the user's code. folder: where to look besides the current one."""
+    for place in [str(path) for path in (folder, Path.cwd()) if path is not None]:
+        if place not in sys.path:
+            sys.path.append(place)  # last: it hides no installed package
+    module_name, _, class_name = tag.partition(":")
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except AttributeError:
+        raise ValueError(f"module {module_name} has no class {class_name}") from None
+    except Exception as error:  # whatever the user's module raises while it is imported
+        raise ValueError(f"cannot import {module_name}: {type(error).__name__}: {one_line(error)}") from None
+    bases = tuple(KINDS.values()) if kind == "component" else (KINDS[kind],)
+    if not (isinstance(found, type) and issubclass(found, bases)):
+        raise ValueError(f"{tag} is no {' or '.join(base.__name__ for base in bases)} and so no {kind}")
+    return cast("type[ComponentConfig]", found)
 
 
 def _a(kind: str) -> str:

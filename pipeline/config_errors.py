@@ -74,10 +74,15 @@ def explain(error: ValidationError, model: type[BaseModel], data: Any, root: Whe
     for detail in error.errors(include_url=False):
         groups.setdefault(_real_path(detail, data), []).append(detail)
     for path, details in groups.items():
+        if any(len(deeper) > len(path) and deeper[: len(path)] == path for deeper in groups):
+            continue  # another branch of a union, of which a part is wrong: more is known there
         kind = details[0]["type"]
         if kind in ("extra_forbidden", "invalid_key"):
             fields = _fields_at(model, path[:-1])
             yield root + path, f"{dotted(root + path)} is not an option of {title}{nearest(path[-1], fields)}"
+        elif kind == "missing" and isinstance(path[-1], int):
+            if (*path[:-1], path[-1] + 1) not in groups:
+                yield root + path[:-1], f"{dotted(root + path[:-1])} needs {path[-1] + 1} items, got {got(_at(data, path[:-1]))}"
         elif kind == "missing":
             yield root + path[:-1], _missing(model, root, path, title)
         else:
@@ -99,10 +104,14 @@ def _real_path(detail: Any, data: Any) -> Where:
     return tuple(path)
 
 
+def _at(data: Any, path: Where) -> Any:
+    for part in path:
+        data = data[part]
+    return data
+
+
 def _missing(model: type[BaseModel], root: Where, path: Where, title: str) -> str:
     owner = dotted(root + path[:-1]) or title
-    if isinstance(path[-1], int):
-        return f"{owner} needs an item {path[-1]}"
     named = f" ({title})" if len(path) == 1 and root else ""
     field = _fields_at(model, path[:-1]).get(path[-1])
     about = f": {field.description}" if field is not None and field.description else ""

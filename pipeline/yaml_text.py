@@ -264,6 +264,8 @@ def _key(owner: Any, part: str, where: Where) -> str | int:
     name = dotted(where)
     if not isinstance(owner, list):
         raise ValueError(f"{name} is {got(owner)}, so {part!r} in it cannot be set")
+    if re.fullmatch(r"-[1-9]\d*", part) and int(part) >= -len(owner):
+        return len(owner) + int(part)  # counted from the end, as in Python
     if not part.isdigit() or int(part) >= len(owner):
         there = f"{name}.0 to {name}.{len(owner) - 1}" if owner else "nothing"
         raise ValueError(f"there is no {name}.{part}; {name} holds {there}")

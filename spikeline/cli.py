@@ -66,13 +66,18 @@ def _failed(error: Exception) -> int:
         message = error.format_message()
         return _fail(f"{message}{hint}", getattr(error, "exit_code", 2)) if message else 2
     if os.environ.get("SPIKELINE_DEBUG") == "1":
+        print(getattr(error, "detail", ""), file=sys.stderr)  # the traceback of a stage, in another process
         raise error
     from pipeline.config_errors import ConfigErrors, one_line
 
     if isinstance(error, ConfigErrors):
         return _fail(str(error), 1)
-    if isinstance(error, ValueError | OSError) or type(error).__name__ == "RunError":
-        return _fail(str(error) if type(error).__name__ == "RunError" else one_line(error), 1)
+    if isinstance(error, ValueError | OSError):
+        return _fail(one_line(error), 1)
+    from pipeline.runner import RunError
+
+    if isinstance(error, RunError):
+        return _fail(str(error), 1)
     return _fail(f"unexpected {type(error).__name__}: {one_line(error)} (SPIKELINE_DEBUG=1 shows the traceback)", 1)
 
 

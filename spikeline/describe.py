@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from pipeline.config import ComponentConfig
+from pipeline.config import KINDS, ComponentConfig, custom_class
 from pipeline.config_errors import got, nearest, type_text
 from pipeline.graph import Graph
 from spikeline.catalog import make_catalog
@@ -26,6 +26,9 @@ def summary(cls: type[BaseModel]) -> str:
 
 def find(type: str) -> list[tuple[str, str, type[ComponentConfig]]]:
     """(kind, type, class) of the components of this type. ValueError with the nearest type when there is none."""
+    if ":" in type:
+        cls = custom_class(type, "component")
+        return [(kind, type, cls) for kind, base in KINDS.items() if issubclass(cls, base)]
     catalog = make_catalog()
     found = [row for row in catalog if row[1] == type]
     if not found:

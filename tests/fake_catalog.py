@@ -42,6 +42,7 @@ class WindowConfig(OperatorConfig):
     window_ms: float = Field(5.0, gt=0, description="length of the window")
     mode: Literal["keep", "drop"] | float = Field("keep", description="what to do")
     to: tuple[int, int] | None = Field(None, description="a size")
+    size: Literal["all"] | tuple[int, int, int] = Field("all", description="another")
 
     def check(self, upstream: Format) -> Format:
         return upstream

@@ -306,3 +306,15 @@ def test_a_reader_that_stops_early_is_told_nothing(tmp_path: Path) -> None:
     assert process.stderr.read() == ""
     process.stderr.close()
     process.wait(timeout=60)
+
+
+def test_a_summary_that_cannot_be_written_is_told_before_the_run(folder: Path, spikeline) -> None:
+    said = spikeline("run", "x.yaml", "--inline", "--summary", ".")
+    assert (said.code, said.out, said.err) == (1, [], ["--summary .: is a folder, wanted a file"])
+
+
+def test_a_component_of_ones_own_is_described(spikeline) -> None:
+    assert spikeline("describe", "tests.fake_catalog:WindowConfig").out[0] == "tests.fake_catalog:WindowConfig (operator)"
+    assert spikeline("describe", "pathlib:Path").err == [
+        "pathlib:Path is no SourceConfig or OperatorConfig or SinkConfig and so no component"
+    ]

@@ -141,11 +141,14 @@ stagse: {}
         ("window_ms: [1, 2]", "operators[0].window_ms must be a number, got [1, 2]"),
         ("mode: kep", "operators[0].mode must be 'keep' or 'drop', or a number, got 'kep'"),
         ("to: 3", "operators[0].to must be a list, got 3"),
-        ("to: [1]", "operators[0].to needs an item 1"),
+        ("to: [1]", "operators[0].to needs 2 items, got [1]"),
         ("to: [1, 2, 3]", "operators[0].to must be a list of at most 2, got [1, 2, 3]"),
+        ("to: []", "operators[0].to needs 2 items, got []"),
+        ("size: [1]", "operators[0].size needs 3 items, got [1]"),
+        ("size: 3", "operators[0].size must be 'all', or a list, got 3"),
         ("to: [1, x]", "operators[0].to[1] must be a whole number, got 'x'"),
         ("to: [1, 2.5]", "operators[0].to[1] must be a whole number, got 2.5"),
-        ("5: 6", "operators[0].5 is not an option of window; known: window_ms, mode, to"),
+        ("5: 6", "operators[0].5 is not an option of window; known: window_ms, mode, to, size"),
     ],
 )
 def test_a_wrong_value_is_told_with_what_was_wanted_and_got(folder: Path, option: str, message: str) -> None:
@@ -442,3 +445,11 @@ def test_a_pipeline_made_in_python_is_the_one_made_in_yaml(folder: Path) -> None
     made = build(pipeline, from_yaml.path)
     assert made == from_yaml
     assert made.digest == from_yaml.digest
+
+
+def test_set_counts_negative_positions_from_the_end() -> None:
+    from pipeline.yaml_text import _key
+
+    assert _key([{}, {}, {}], "-1", ("operators",)) == 2
+    with pytest.raises(ValueError, match=r"there is no operators.-4"):
+        _key([{}, {}, {}], "-4", ("operators",))

@@ -42,7 +42,7 @@ def list_components(no_custom: NoCustom = False) -> None:
         print(f"{kind:<{widths[0]}}  {name:<{widths[1]}}  {sentence}")
 
 
-def describe(type: Annotated[str, typer.Argument(help="A component's type.", show_default=False)]) -> None:
+def describe(type: Annotated[str, typer.Argument(metavar="TYPE", help="A component's type.", show_default=False)]) -> None:
     """Describe a component: what it does, its options with units and defaults, an example."""
     from spikeline.describe import description, find
 
@@ -58,7 +58,7 @@ def schema(no_custom: NoCustom = False) -> None:
 
 
 def info(
-    file: Annotated[Path, typer.Argument(help="A recording, in any format that dvs_file reads.", show_default=False)],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording, in any format that dvs_file reads.", show_default=False)],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what a recording holds: format, geometry, duration, number of events, rate."""

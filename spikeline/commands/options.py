@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from pipeline.graph import Graph
 
-ConfigPath = Annotated[Path, typer.Argument(help="The pipeline's YAML file.", show_default=False)]
+ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="The pipeline's YAML file.", show_default=False)]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH=VALUE", help="Set a value: operators.0.window_ms=8. Any YAML; may be repeated."),

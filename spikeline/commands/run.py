@@ -29,6 +29,10 @@ def run(
 ) -> None:
     """Run a pipeline to the end of its source."""
     graph = load(config, overrides, no_custom)
+    if summary is not None:
+        if summary.is_dir():
+            raise ValueError(f"--summary {summary}: is a folder, wanted a file")
+        summary.parent.mkdir(parents=True, exist_ok=True)
     from pipeline.runner import run as run_graph
 
     one_process = inline or graph.stages.processes is False
@@ -76,7 +80,6 @@ def result_line(figures: dict[str, Any]) -> str:
 
 def write_json(path: Path, figures: dict[str, Any]) -> None:
     """Write the file at once: a reader sees the old one or the new one, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(json.dumps(figures, indent=2) + "\n")
     os.replace(temporary, path)

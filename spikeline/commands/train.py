@@ -12,7 +12,7 @@ from spikeline.commands.options import Overrides
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="The recipe's YAML file.", show_default=False)],
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe's YAML file.", show_default=False)],
     overrides: Overrides = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the recipe's last checkpoint.")] = False,
 ) -> None:
