@@ -68,7 +68,7 @@ def _with_entry_points(kind: str, table: Mapping[str, type[Config]]) -> Mapping[
     found = entry_points(group=f"spikeline.{kind}s")
     for point in found:
         if point.name in table:
-            raise ValueError(f"{_named(point)} has the name of a {kind} of spikeline; its package must rename it")
+            raise ValueError(f"{_named(point)} has the name of a component of spikeline; its package must rename it")
     return {**table, **{point.name: _load(point, kind) for point in found}} if found else table
 
 

@@ -58,7 +58,7 @@ def schema(no_custom: NoCustom = False) -> None:
 
 
 def info(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording, in any format that dvs_file reads.", show_default=False)],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording that dvs_file can read.", show_default=False)],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what a recording holds: format, geometry, duration, number of events, rate."""
