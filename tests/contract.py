@@ -1,12 +1,12 @@
 """The checks that every operator passes, whatever it does. A case goes in; a check returns, or fails with what went wrong.
 
-`tests/contract_ends.py` holds those of sources and sinks, `tests/examples.py` the cases, `tests/test_contract.py` runs all
-on all, and `tests/test_contract_catches.py` proves with one broken component a check that each of them can fail.
+`tests/contract_sources.py` and `tests/contract_sinks.py` hold those of sources and sinks, `tests/examples.py` the cases,
+`tests/test_contract.py` runs all on all, and `tests/test_contract_catches.py` proves with one broken component a check that
+each of them can fail.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import sys
@@ -37,6 +37,7 @@ from tests.packets import (
     unflagged,
     writable,
 )
+from tests.states import scribble, state_content, state_schema, through_file
 
 
 @dataclass(frozen=True)
@@ -303,32 +304,6 @@ def check_events(packet: Packet, format: Format) -> None:
     assert format.tick_us is None or not (packet.t_us % format.tick_us).any(), "events lie off the format's tick"
     settled = all(array.flags.c_contiguous and not array.flags.writeable for array in columns(packet))
     assert settled, "a column is not contiguous and read-only"
-
-
-def through_file(state: State) -> State:
-    """The state as a checkpoint brings it back: plain arrays, no pickle."""
-    file = io.BytesIO()
-    assert all(isinstance(array, np.ndarray) and array.dtype != object for array in state.values()), "not plain arrays"
-    np.savez(file, allow_pickle=False, **state)
-    file.seek(0)
-    with np.load(file, allow_pickle=False) as arrays:
-        return dict(arrays)
-
-
-def state_content(state: State) -> dict[str, tuple[Any, ...]]:
-    return {key: (array.dtype.str, array.shape, array.tobytes()) for key, array in state.items()}
-
-
-def state_schema(state: State) -> dict[str, str]:
-    assert all(isinstance(array, np.ndarray) and array.dtype != object for array in state.values()), "not plain arrays"
-    return {key: array.dtype.kind if array.dtype.kind in "US" else array.dtype.str for key, array in state.items()}
-
-
-def scribble(state: State) -> None:
-    """Fills a snapshot with nonsense."""
-    for array in state.values():
-        if array.flags.writeable and array.nbytes:
-            array[...] = np.frombuffer(b"\xa5" * array.nbytes, array.dtype).reshape(array.shape)
 
 
 def kernel_signatures() -> dict[str, list[Any]]:

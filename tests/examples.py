@@ -18,9 +18,10 @@ from pipeline.layer_spec import DelaySpec, LIFSpec, ReadoutSpec
 from pipeline.model_file import Model, save_model
 from pipeline.packet import Format, Packet
 from spikeline.catalog import make_catalog
-from tests import contract_ends
+from tests import contract_sinks, contract_sources
 from tests.contract import OperatorCase
-from tests.contract_ends import SinkCase, SourceCase
+from tests.contract_sinks import SinkCase
+from tests.contract_sources import SourceCase
 from tests.packets import recording
 
 CATALOG = make_catalog(custom=False)
@@ -150,7 +151,7 @@ SOURCES = [
     SourceExample({"type": "memory", "shape": [9], "events": [[0, 3], [900, 1], [900, 0], [9_000, 8]], "end_ms": 9.5}),
     SourceExample({"type": "memory", "shape": [12], "events": [[5, 3, 0.5], [5, 1, -2.0]]}),
     SourceExample({"type": "memory", "shape": [2, 4], "items": ITEMS}, recut=(),
-                  excluded={contract_ends.check_packets_respect_their_length: "items are handed out as they are given"}),
+                  excluded={contract_sources.check_packets_respect_their_length: "items are handed out as they are given"}),
     SourceExample({"type": "merge", "sources": [{**SCENE, "episodes": 2}, {**SCENE, "episodes": 3, "camera_seed": 7}]}),
 ]
 
@@ -161,7 +162,7 @@ SINKS = [
     SinkExample({"type": "score"}),
     SinkExample({"type": "score", "report_json": "{folder}/score.json"}, EXITING, seen=content_of("score.json")),
     SinkExample({"type": "zmq_publish", "bind": "ipc://{folder}/out"}, misfit=None,
-                excluded={contract_ends.check_sink_takes_empty_packets: "time that passes is published too: each is a packet"}),
+                excluded={contract_sinks.check_sink_takes_empty_packets: "time that passes is published too: each is a packet"}),
 ]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from spikeline import catalog
-from tests import contract, contract_ends, examples
+from tests import contract, contract_sinks, contract_sources, examples
 from tests.digests import digests
 
 TABLES: dict[str, tuple[dict[str, Any], list[Any]]] = {
@@ -22,9 +22,9 @@ TABLES: dict[str, tuple[dict[str, Any], list[Any]]] = {
 }
 CASES: dict[str, Any] = {"source": examples.source_case, "operator": examples.operator_case, "sink": examples.sink_case}
 CHECKS: dict[str, tuple[Any, ...]] = {
-    "source": (*contract_ends.SOURCE_CHECKS, *contract.CONFIG_CHECKS),
+    "source": (*contract_sources.SOURCE_CHECKS, *contract.CONFIG_CHECKS),
     "operator": (*contract.OPERATOR_CHECKS, *contract.CONFIG_CHECKS, contract.check_misfit_is_refused),
-    "sink": (*contract_ends.SINK_CHECKS, *contract.CONFIG_CHECKS, contract.check_misfit_is_refused),
+    "sink": (*contract_sinks.SINK_CHECKS, *contract.CONFIG_CHECKS, contract.check_misfit_is_refused),
 }
 
 

@@ -6,7 +6,6 @@ import ast
 import os
 import re
 import subprocess
-import sys
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
@@ -107,21 +106,6 @@ def test_kernels_have_a_signature_are_cached_and_use_no_fast_mathematics(path: P
             assert ast.unparse(call.func) == "njit", f"{path.name}: {node.name}: only njit makes kernels"
             assert call.args, f"{path.name}: {node.name}: a kernel needs a signature"
             assert options == {"cache": "True"}, f"{path.name}: {node.name}: a kernel is cached, and compiled with nothing else"
-
-
-def test_imports_go_down_only() -> None:
-    linter = Path(sys.executable).parent / "lint-imports"
-    if not linter.exists():
-        pytest.skip("import-linter is not installed: make setup")
-    found = subprocess.run([linter], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert found.returncode == 0, found.stdout
-
-
-def test_knowing_all_components_loads_no_heavy_library() -> None:
-    heavy = {"numba", "torch", "pyarrow", "h5py", "zmq", "matplotlib", "lightning", "tonic"}
-    code = f"import sys, spikeline.catalog; spikeline.catalog.make_catalog(custom=False); print(*({heavy} & set(sys.modules)))"
-    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert found.stdout.split() == []
 
 
 def test_readme_names_every_component() -> None:
