@@ -71,7 +71,7 @@ def _read(file: BinaryIO, header: Header, offset: int, piece: np.ndarray) -> Non
     while got < piece.size:
         count: Any = file.readinto(view[got:])  # type: ignore[attr-defined]
         if not count:
-            raise ValueError(f"{header.path}: ends at byte {offset + got}, it was {header.size} bytes long when it was opened")
+            raise ValueError(f"{header.path}: byte {offset + got} is gone: the file had {header.size} bytes when it was opened")
         got += count
 
 
