@@ -180,7 +180,7 @@ def _class_folders(config: DvsDatasetConfig) -> list[Path]:
 def _natural(name: str) -> tuple[Any, ...]:
     """The sort key by which 10 comes after 9."""
     parts = [part for part in re.split(r"([0-9]+)", name) if part]
-    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in parts), name
+    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts), name
 
 
 def _in_order(config: DvsDatasetConfig, samples: list[Sample]) -> list[Sample]:

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from itertools import product
@@ -21,7 +22,7 @@ from sources.recordings import Recording, open_recording
 from tests import writers
 from tests.real_data import DATA, needs_data
 
-WRITERS = {
+WRITERS: dict[str, tuple[Callable[..., bytes], int, int]] = {
     "nmnist": (writers.nmnist, 34, 34),
     "evt2": (writers.evt2, 64, 48),
     "evt3": (writers.evt3, 64, 48),

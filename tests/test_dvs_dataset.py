@@ -1,0 +1,167 @@
+"""dvs_dataset: which files become episodes, in what order and under which labels, where they begin and end, and resuming."""
+
+import re
+
+import pytest
+
+from pipeline.packet import Format, Packet, same_events
+from sources.dvs_dataset import DvsDatasetConfig, list_samples
+from tests import writers
+from tests.real_data import DATA, needs_data
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Classes 2, 9 and 10; the sample N of class C has N + 1 events, the first at 100 C + N us, and a hidden file lies about."""
+    for name in ("2", "9", "10"):
+        (tmp_path / name).mkdir()
+        for number in (1, 2, 11):
+            first = 100 * int(name) + number
+            events = [(first + 1_000 * i, number, int(name), 1) for i in range(number + 1)]
+            (tmp_path / name / f"{number}.bin").write_bytes(writers.nmnist(events))
+        (tmp_path / name / ".DS_Store").write_bytes(b"?")
+    return tmp_path
+
+
+def replay(folder, **options) -> list[Packet]:
+    return list(DvsDatasetConfig(path=folder, **options).prepare()(None).packets())
+
+
+def episodes(packets: list[Packet]) -> list[tuple[int, int, int]]:
+    """(label, events, end_us) of each."""
+    found: dict[int, tuple[int, int, int]] = {}
+    for p in packets:
+        _, n, _ = found.get(p.episode, (0, 0, 0))
+        found[p.episode] = p.label, n + p.n, p.end_us
+    assert list(found) == list(range(len(found)))
+    return list(found.values())
+
+
+def test_classes_and_samples_come_in_order_of_their_names_numbers_as_numbers(folder):
+    assert DvsDatasetConfig(path=folder).check() == Format("spikes", (2, 34, 34), names=("2", "9", "10"))
+    assert [(label, n) for label, n, _ in episodes(replay(folder))] == [
+        (0, 2), (0, 3), (0, 12), (1, 2), (1, 3), (1, 12), (2, 2), (2, 3), (2, 12)]
+
+
+def test_words_and_numbers_in_names_sort_together(tmp_path):
+    for name in ("b", "a10", "a9", "10", "a"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1").write_bytes(writers.nmnist([(1, 1, 1, 1)]))
+    assert DvsDatasetConfig(path=tmp_path).check().names == ("10", "a", "a9", "a10", "b")
+
+
+def test_an_episode_begins_at_zero_and_ends_after_its_last_event(folder):
+    packets = replay(folder, packet_ms=1)
+    first = [p for p in packets if p.episode == 0]
+    assert [(p.begin_us, p.end_us, p.t_us.tolist(), p.last) for p in first] == [
+        (0, 1_000, [201], False), (1_000, 1_202, [1_201], True)]
+
+
+def test_times_may_count_from_the_first_event(folder):
+    first = replay(folder, anchor="first_event", limit=1)
+    assert [(p.begin_us, p.end_us, p.t_us.tolist()) for p in first] == [(0, 1_001, [0, 1_000])]
+
+
+def test_episodes_of_a_fixed_length_are_filled_or_cut(folder):
+    assert {end_us for _, _, end_us in episodes(replay(folder, end_ms=5))} == {5_000}
+    assert [n for _, n, _ in episodes(replay(folder, end_ms=5))][:3] == [2, 3, 5]
+
+
+def test_a_shuffled_order_depends_on_the_seed_alone_and_takes_every_sample_once(folder):
+    in_order = episodes(replay(folder))
+    one, same, other = (episodes(replay(folder, shuffle=True, seed=seed)) for seed in (1, 1, 2))
+    assert one == same
+    assert one != other
+    assert one != in_order
+    assert sorted(one) == sorted(in_order)
+    assert episodes(replay(folder, shuffle=True, seed=1, limit=4)) == one[:4]
+
+
+def test_classes_may_be_chosen_and_ordered(folder):
+    config = DvsDatasetConfig(path=folder, classes=[10, "2"])
+    assert config.check().names == ("10", "2")
+    assert {label for label, _, _ in episodes(list(config.prepare()(None).packets()))} == {0, 1}
+    with pytest.raises(ValueError, match="no folder for class '3'; there are 2, 9, 10"):
+        DvsDatasetConfig(path=folder, classes=["3"]).check()
+    with pytest.raises(ValueError, match="classes must differ"):
+        DvsDatasetConfig(path=folder, classes=["2", "2"]).check()
+
+
+def test_a_pattern_picks_the_samples(folder):
+    (folder / "2" / "notes.txt").write_text("not a recording")
+    with pytest.raises(ValueError, match=r"notes\.txt: not a recording of a known format"):
+        replay(folder)
+    assert len(episodes(replay(folder, files="*.bin"))) == 9
+    _, samples = list_samples(DvsDatasetConfig(path=folder, files="*.bin"))
+    assert [sample.path.name for sample in samples[:3]] == ["1.bin", "2.bin", "11.bin"]
+
+
+def test_a_folder_that_holds_nothing_is_one_clear_line(tmp_path):
+    config = DvsDatasetConfig(path=tmp_path / "data")
+    with pytest.raises(ValueError, match=re.escape(f"{tmp_path / 'data'}: no such folder")):
+        config.check()
+    (tmp_path / "data").mkdir()
+    with pytest.raises(ValueError, match="no class folders in it"):
+        config.check()
+    (tmp_path / "data" / "0").mkdir()
+    with pytest.raises(ValueError, match=r"no class folder holds a file that matches '\*'"):
+        config.check()
+
+
+def test_a_sample_of_another_geometry_is_an_error(folder):
+    (folder / "9" / "1.bin").write_bytes(writers.evt3([(1, 2, 3, 0)]))
+    with pytest.raises(ValueError, match=r"1\.bin: a sensor of 64x48, where the first sample's has 34x34"):
+        replay(folder)
+
+
+def test_a_cut_off_or_silent_sample_is_an_error_unless_accepted(folder):
+    path = folder / "2" / "1.bin"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ValueError, match=r"2/1\.bin: cut off"):
+        replay(folder)
+    assert episodes(replay(folder, truncated="keep"))[0] == (0, 1, 202)
+    path.write_bytes(writers.EVT3_HEADER)
+    silent = {"classes": ["2"], "files": "1.bin"}
+    with pytest.raises(ValueError, match=r"1\.bin: the recording holds no events; set end_ms"):
+        replay(folder, **silent)
+    assert episodes(replay(folder, **silent, end_ms=20)) == [(0, 0, 20_000)]
+
+
+@pytest.mark.parametrize("options", [{}, {"shuffle": True, "seed": 3, "limit": 5}, {"end_ms": 4, "anchor": "first_event"}])
+def test_a_data_set_resumes_after_every_packet(folder, options):
+    make = DvsDatasetConfig(path=folder, packet_ms=1, max_events=1, **options).prepare()
+    source, states = make(None), []
+    packets = [packet for packet in source.packets() if states.append(source.snapshot()) is None]
+    for done, state in enumerate(states, 1):
+        resumed = make(state)
+        rest = list(resumed.packets())
+        assert len(rest) == len(packets) - done
+        for ours, theirs in zip(rest, packets[done:], strict=True):
+            assert same_events(ours, theirs)
+            assert (ours.episode, ours.last, ours.label) == (theirs.episode, theirs.last, theirs.label)
+        assert resumed.report()["events"] == source.report()["events"]
+
+
+def test_a_snapshot_of_other_samples_is_refused(folder):
+    source = DvsDatasetConfig(path=folder).prepare()(None)
+    next(source.packets())
+    (folder / "2" / "1.bin").unlink()
+    with pytest.raises(ValueError, match="the samples or their order have changed since the snapshot"):
+        DvsDatasetConfig(path=folder).prepare()(source.snapshot())
+
+
+def test_the_report_counts_samples_and_events(folder):
+    source = DvsDatasetConfig(path=folder, limit=3).prepare()(None)
+    list(source.packets())
+    assert source.report().items() >= {"samples": 3, "events": 17, "late": 0}.items()
+
+
+@needs_data("nmnist")
+def test_the_real_nmnist_test_samples_are_a_hundred_labelled_episodes():
+    config = DvsDatasetConfig(path=DATA / "nmnist/Test", shuffle=True)
+    assert config.check() == Format("spikes", (2, 34, 34), names=tuple("0123456789"))
+    source = config.prepare()(None)
+    packets = list(source.packets())
+    assert sum(p.last for p in packets) == 100
+    assert {p.label for p in packets} == set(range(10))
+    assert source.report()["events"] == 385_596
