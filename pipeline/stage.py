@@ -16,7 +16,7 @@ from pipeline.chain import Chain, part_of, with_flags
 from pipeline.contract import OperatorConfig, Reporting, SinkConfig, SourceConfig, State
 from pipeline.metrics import StageMetrics, Tally
 from pipeline.pace import Pacer
-from pipeline.packet import NO_VALUES, Format, Packet
+from pipeline.packet import NO_VALUES, Format, Kind, Packet
 from pipeline.transport import Message, Outbox
 
 Saver = Callable[[int, State], None]
@@ -44,9 +44,10 @@ class Continuity:
                 raise ValueError(f"a packet begins at {packet.begin_us} us where one at {self._end_us} us was due")
         self._open, self._episode, self._end_us = not packet.last, packet.episode, packet.end_us
 
-    def closing(self, label: int) -> Packet | None:
+    def closing(self, label: int, kind: Kind) -> Packet | None:
         """An empty packet that ends the episode under way; None when there is none."""
-        return Packet(self._end_us, self._end_us, episode=self._episode, last=True, label=label) if self._open else None
+        value = None if kind == "spikes" else NO_VALUES
+        return Packet(self._end_us, self._end_us, value=value, episode=self._episode, last=True, label=label) if self._open else None
 
     def snapshot(self) -> State:
         return {"open": np.array(self._open), "episode": np.array(self._episode), "end_us": np.array(self._end_us)}
@@ -85,7 +86,7 @@ class SourceStage:
         if packet is None:
             return False
         if self._pacer.await_due(packet):
-            closing = self._continuity.closing(self._label)
+            closing = self._continuity.closing(self._label, self._source.format.kind)
             if closing is not None:
                 self._hand_out(closing)
             return False
