@@ -46,8 +46,10 @@ class Continuity:
 
     def closing(self, label: int, kind: Kind) -> Packet | None:
         """An empty packet that ends the episode under way; None when there is none."""
+        if not self._open:
+            return None
         value = None if kind == "spikes" else NO_VALUES
-        return Packet(self._end_us, self._end_us, value=value, episode=self._episode, last=True, label=label) if self._open else None
+        return Packet(self._end_us, self._end_us, value=value, episode=self._episode, last=True, label=label)
 
     def snapshot(self) -> State:
         return {"open": np.array(self._open), "episode": np.array(self._episode), "end_us": np.array(self._end_us)}
