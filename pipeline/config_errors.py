@@ -113,7 +113,7 @@ def _at(data: Any, path: Where) -> Any:
 def _missing(model: type[BaseModel], root: Where, path: Where, title: str) -> str:
     owner = dotted(root + path[:-1]) or title
     named = f" ({title})" if len(path) == 1 and root else ""
-    field = _fields_at(model, path[:-1]).get(path[-1])
+    field = _fields_at(model, path[:-1]).get(str(path[-1]))
     about = f": {field.description}" if field is not None and field.description else ""
     return f"{owner}{named} needs {path[-1]!r}{about}"
 

@@ -26,8 +26,8 @@ MOST_BARS = 12
 class LiveView:
     """Shows the current class, confidence bars, event rate, lag, losses, accuracy so far and what each stage does.
 
-    It draws on stderr and leaves nothing behind. What this process prints meanwhile (the print sink of an inline run) appears
-    above it, if stdout is a terminal too; what other processes print would tear it: see `wanted`.
+    It draws on stderr and leaves nothing behind. What this process prints meanwhile appears above it, if stdout is a terminal
+    too; the runner passes on what stages in other processes print.
 
     >>> with LiveView("demo", Console(file=sys.stderr)) as view:
     ...     view.update({"source": {"kind": "source", "events_in": 1200, "packets_in": 12}})
@@ -42,14 +42,9 @@ class LiveView:
                           redirect_stdout=sys.stdout.isatty())
 
     @staticmethod
-    def wanted(quiet: bool, printing_elsewhere: bool = False) -> bool:
-        """Whether to show it: on a terminal that is able to, unless told to be quiet.
-
-        printing_elsewhere: a print sink runs in a process of its own. If its lines go to a terminal they are the view.
-        """
-        if quiet or not sys.stderr.isatty() or Console(stderr=True).is_dumb_terminal:
-            return False
-        return not (printing_elsewhere and sys.stdout.isatty())
+    def wanted(quiet: bool) -> bool:
+        """Whether to show it: on a terminal that is able to, unless told to be quiet."""
+        return not quiet and sys.stderr.isatty() and not Console(stderr=True).is_dumb_terminal
 
     def __enter__(self) -> LiveView:
         self._live.start()

@@ -32,14 +32,19 @@ Update = Callable[[dict[str, dict[str, Any]]], None]
 
 def run_processes(job: Job, stop: threading.Event, on_update: Update | None,
                   saved: Callable[[str, int], None]) -> tuple[dict[str, dict[str, Any]], float]:
-    """The last report of every stage, and the seconds that start-up took. StageError if one fails or dies."""
+    """The last report of every stage, and the seconds that start-up took. StageError if one fails or dies.
+
+    While a live view is drawn on the terminal (on_update), what stages print there is passed on by this process, line by line:
+    two writers would spoil each other's lines.
+    """
     begin_s = time.monotonic()
     folder = tempfile.mkdtemp(prefix="spikeline-")  # for this user alone (mode 0700)
     names = [plan.name for plan in stage_plan(job.graph)]
     job = replace(job, endpoints=tuple(f"ipc://{folder}/{i}" for i in range(len(names) - 1)))
     children: list[_Child] = []
     try:
-        children = [_Child(name, index, job, folder) for index, name in enumerate(names)]
+        relay = on_update is not None and sys.stdout.isatty()
+        children = [_Child(name, index, job, folder, relay) for index, name in enumerate(names)]
         watch = _Watch(children, stop, on_update, saved)
         watch.until(lambda: all(child.ready for child in children))
         startup_s = time.monotonic() - begin_s
@@ -56,13 +61,17 @@ def run_processes(job: Job, stop: threading.Event, on_update: Update | None,
 class _Child:
     """One stage's process, its lifeline and its report pipe."""
 
-    def __init__(self, name: str, index: int, job: Job, folder: str) -> None:
+    def __init__(self, name: str, index: int, job: Job, folder: str, relay: bool) -> None:
         self.name = name
         self.ready = self.done = self.ended = False
         self.report: dict[str, Any] = {}
         reading, writing = os.pipe()
         program = [sys.executable, "-P", str(pipeline.stage_process.__file__), str(writing)]
-        self.process = subprocess.Popen(program, stdin=subprocess.PIPE, pass_fds=(writing,), process_group=0)
+        self.process = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE if relay else None,
+                                        pass_fds=(writing,), process_group=0)
+        if self.process.stdout is not None:
+            os.set_blocking(self.process.stdout.fileno(), False)
+        self._printed = b""
         os.close(writing)
         os.set_blocking(reading, False)
         self.pipe: IO[bytes] = os.fdopen(reading, "rb", buffering=0)
@@ -95,8 +104,24 @@ class _Child:
         *lines, self._pending = self._pending.split(b"\n")
         return [json.loads(line) for line in lines]
 
+    def relay(self) -> bool:
+        """Print the whole lines that the process has printed since the last time; False once it prints no more."""
+        assert self.process.stdout is not None
+        try:
+            data = os.read(self.process.stdout.fileno(), 65536)
+        except BlockingIOError:
+            return True
+        lines, _, self._printed = (self._printed + data).rpartition(b"\n") if data else (self._printed, b"", b"")
+        if lines:
+            print(lines.decode(errors="replace"), flush=True)
+        return bool(data)
+
     def close(self) -> None:
         """End the process if it has not ended, and reap it."""
+        if self.process.stdout is not None:
+            while self.done and self.relay():
+                pass
+            self.process.stdout.close()
         if not self.done:
             self.process.kill()
         self.process.wait()
@@ -116,11 +141,16 @@ class _Watch:
         self._selector = selectors.DefaultSelector()
         for child in children:
             self._selector.register(child.pipe, selectors.EVENT_READ, child)
+            if child.process.stdout is not None:
+                self._selector.register(child.process.stdout, selectors.EVENT_READ, child)
 
     def until(self, condition: Callable[[], bool]) -> None:
         while not condition():
             for key, _ in self._selector.select(0.1):
-                self._hear(key.data)
+                if key.fileobj is key.data.pipe:
+                    self._hear(key.data)
+                elif not key.data.relay():
+                    self._selector.unregister(key.fileobj)
             if self._stop.is_set() and not self._told_to_stop:
                 self._told_to_stop = True
                 self._children[0].say("stop")

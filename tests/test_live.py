@@ -138,18 +138,15 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.mark.parametrize(("quiet", "stderr", "stdout", "printing_elsewhere", "wanted"), [
-    (False, True, True, False, True),
-    (True, True, True, False, False),  # told to be quiet
-    (False, False, True, False, False),  # no terminal
-    (False, True, True, True, False),  # another process prints to the same terminal
-    (False, True, False, True, True),  # its lines go to a file
+@pytest.mark.parametrize(("quiet", "stderr", "wanted"), [
+    (False, True, True),
+    (True, True, False),  # told to be quiet
+    (False, False, False),  # no terminal
 ])
-def test_when_it_is_wanted(monkeypatch, quiet, stderr, stdout, printing_elsewhere, wanted):
+def test_when_it_is_wanted(monkeypatch, quiet, stderr, wanted):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stderr", Terminal() if stderr else io.StringIO())
-    monkeypatch.setattr(sys, "stdout", Terminal() if stdout else io.StringIO())
-    assert LiveView.wanted(quiet, printing_elsewhere) == wanted
+    assert LiveView.wanted(quiet) == wanted
 
 
 def test_it_is_not_wanted_on_a_terminal_that_cannot_move_its_cursor(monkeypatch):

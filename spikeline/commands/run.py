@@ -37,21 +37,20 @@ def run(
 
     one_process = inline or graph.stages.processes is False
     with ExitStack() as stack:
-        on_update = _live_view(graph, quiet, one_process, stack)
+        on_update = _live_view(graph, quiet, stack)
         figures = run_graph(graph, inline=one_process, resume=resume, on_update=on_update)
     if summary is not None:
         write_json(summary, figures)
     print("\n".join(summary_lines(figures)))
 
 
-def _live_view(graph: Graph, quiet: bool, one_process: bool, stack: ExitStack) -> Update | None:
+def _live_view(graph: Graph, quiet: bool, stack: ExitStack) -> Update | None:
     """What the runner is to call with the stages' reports: the live view, if there is a terminal for it."""
     if quiet or not sys.stderr.isatty():
         return None
     from pipeline.live import LiveView
 
-    printing_elsewhere = not one_process and any(sink.config.type == "print" for sink in graph.sinks)
-    return stack.enter_context(LiveView(graph.name)).update if LiveView.wanted(quiet, printing_elsewhere) else None
+    return stack.enter_context(LiveView(graph.name)).update if LiveView.wanted(quiet) else None
 
 
 def summary_lines(figures: dict[str, Any]) -> list[str]:
