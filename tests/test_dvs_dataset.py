@@ -1,6 +1,8 @@
 """dvs_dataset: which files become episodes, in what order and under which labels, where they begin and end, and resuming."""
 
 import re
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -23,8 +25,12 @@ def folder(tmp_path):
     return tmp_path
 
 
+def prepared(folder, **options) -> Callable[..., Any]:
+    return DvsDatasetConfig(path=folder, **options).prepare()
+
+
 def replay(folder, **options) -> list[Packet]:
-    return list(DvsDatasetConfig(path=folder, **options).prepare()(None).packets())
+    return list(prepared(folder, **options)(None).packets())
 
 
 def episodes(packets: list[Packet]) -> list[tuple[int, int, int]]:
@@ -129,9 +135,9 @@ def test_a_cut_off_or_silent_sample_is_an_error_unless_accepted(folder):
 
 @pytest.mark.parametrize("options", [{}, {"shuffle": True, "seed": 3, "limit": 5}, {"end_ms": 4, "anchor": "first_event"}])
 def test_a_data_set_resumes_after_every_packet(folder, options):
-    make = DvsDatasetConfig(path=folder, packet_ms=1, max_events=1, **options).prepare()
-    source, states = make(None), []
-    packets = [packet for packet in source.packets() if states.append(source.snapshot()) is None]
+    make = prepared(folder, packet_ms=1, max_events=1, **options)
+    source = make(None)
+    packets, states = zip(*((packet, source.snapshot()) for packet in source.packets()), strict=True)
     for done, state in enumerate(states, 1):
         resumed = make(state)
         rest = list(resumed.packets())
@@ -151,16 +157,15 @@ def test_a_snapshot_of_other_samples_is_refused(folder):
 
 
 def test_the_report_counts_samples_and_events(folder):
-    source = DvsDatasetConfig(path=folder, limit=3).prepare()(None)
+    source = prepared(folder, limit=3)(None)
     list(source.packets())
     assert source.report().items() >= {"samples": 3, "events": 17, "late": 0}.items()
 
 
 @needs_data("nmnist")
 def test_the_real_nmnist_test_samples_are_a_hundred_labelled_episodes():
-    config = DvsDatasetConfig(path=DATA / "nmnist/Test", shuffle=True)
-    assert config.check() == Format("spikes", (2, 34, 34), names=tuple("0123456789"))
-    source = config.prepare()(None)
+    assert DvsDatasetConfig(path=DATA / "nmnist/Test").check() == Format("spikes", (2, 34, 34), names=tuple("0123456789"))
+    source = prepared(DATA / "nmnist/Test", shuffle=True)(None)
     packets = list(source.packets())
     assert sum(p.last for p in packets) == 100
     assert {p.label for p in packets} == set(range(10))

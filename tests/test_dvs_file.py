@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,8 +26,12 @@ def recording(tmp_path):
     return path
 
 
+def prepared(path, **options) -> Callable[..., Any]:
+    return DvsFileConfig(path=path, **options).prepare()
+
+
 def replay(path, **options) -> list[Packet]:
-    return list(DvsFileConfig(path=path, **options).prepare()(None).packets())
+    return list(prepared(path, **options)(None).packets())
 
 
 def times(packets) -> list[int]:
@@ -109,7 +115,7 @@ def test_dropped_events_are_counted_in_the_packet_and_in_the_report(tmp_path):
     path.write_bytes(writers.dat([(t, 1, 1, 1) for t in (0, 50, 40, 60, 12_000, 11_000, 11_500, 20_000)]))
     with pytest.raises(ValueError, match="event 2 runs backwards in time, from 50 to 40 us"):
         replay(path)
-    source = DvsFileConfig(path=path, on_disorder="drop").prepare()(None)
+    source = prepared(path, on_disorder="drop")(None)
     assert [(p.n, p.lost) for p in source.packets()] == [(3, 1), (1, 2), (1, 0)]
     assert source.report().items() >= {"format": "dat", "events": 5, "late": 3, "triggers": 0}.items()
 
@@ -120,9 +126,9 @@ def test_a_replay_resumes_after_every_packet(tmp_path, monkeypatch, options):
     path = tmp_path / "long.raw"
     disordered = [(t - 150 * (i % 11 == 3), i % 64, i % 48, i % 2) for i, t in enumerate(range(500, 30_000, 137))]
     path.write_bytes(writers.evt3(disordered))
-    make = DvsFileConfig(path=path, packet_ms=2, on_disorder="drop").model_copy(update=options).prepare()
-    source, states = make(None), []
-    packets = [packet for packet in source.packets() if states.append(source.snapshot()) is None]
+    make = prepared(path, **{"packet_ms": 2, "on_disorder": "drop"} | options)
+    source = make(None)
+    packets, states = zip(*((packet, source.snapshot()) for packet in source.packets()), strict=True)
     assert sum(p.lost for p in packets) > 0
     for done, state in enumerate(states, 1):
         resumed = make(state)
@@ -138,7 +144,7 @@ def test_a_snapshot_holds_little_however_long_the_recording(tmp_path, monkeypatc
     monkeypatch.setattr(words_module, "CHUNK_BYTES", 800)
     path = tmp_path / "long.dat"
     path.write_bytes(writers.dat([(100 * i, 1, 1, 1) for i in range(5_000)]))
-    source = DvsFileConfig(path=path).prepare()(None)
+    source = prepared(path)(None)
     for _ in source.packets():
         assert sum(array.nbytes for array in source.snapshot().values()) < 500
         assert len(source._chunks) <= 4
