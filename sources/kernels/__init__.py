@@ -1,1 +1,1 @@
-"""Decoding kernels: plain compiled functions on arrays, nothing else."""
+"""Kernels of the sources: plain compiled functions on arrays, nothing else."""
