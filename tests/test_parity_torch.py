@@ -166,5 +166,5 @@ def test_the_shipped_nmnist_model_agrees_spike_for_spike():
     from trainer.data import episodes
 
     model = load_model(MODELS / "nmnist.safetensors")
-    found, format = episodes(DvsDatasetConfig(path=Path(folder) / "nmnist" / "Test", limit=20))
+    found, format = episodes(DvsDatasetConfig(path=Path(folder) / "nmnist" / "Test", shuffle=True, limit=20))
     agrees(model, encoded(found, [CropPoolConfig(to=model.input.shape)], format), 1)

@@ -8,7 +8,7 @@ from pipeline.config_errors import ConfigErrors  # noqa: E402
 from pipeline.layer_spec import DelaySpec  # noqa: E402
 from pipeline.model_file import load_model  # noqa: E402
 from spikeline.catalog import make_catalog  # noqa: E402
-from trainer.command import gather, train  # noqa: E402
+from trainer.command import compare, gather, train  # noqa: E402
 from trainer.fit import Classifier, early, fit  # noqa: E402
 from trainer.network import Outcome  # noqa: E402
 from trainer.recipe import read_recipe  # noqa: E402
@@ -115,6 +115,9 @@ def test_a_recipe_becomes_a_model_file_with_a_card(recipe, tmp_path, capsys):
     assert 0 <= model.metrics["validation_accuracy"] <= 1
     assert set(model.metrics["spikes_per_neuron_and_tick"]) == {"hidden", "second"}
     assert "validation_accuracy" in capsys.readouterr().out
+    report = compare(recipe, [], CATALOG)
+    assert report.episodes == 8
+    assert report.equal
     assert (tmp_path / "run" / "csv" / "metrics.csv").exists()
     assert list((tmp_path / "run" / "tensorboard").glob("events*"))
 

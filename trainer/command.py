@@ -14,13 +14,15 @@ from rich.console import Console
 from rich.table import Table
 from torch.nn import functional as F
 
+from pipeline.chain import Chain
 from pipeline.config import Catalog
 from pipeline.layer_spec import DelaySpec
-from pipeline.model_file import Model, save_model
+from pipeline.model_file import Model, load_model, save_model
 from pipeline.packet import Format, Packet
-from trainer.data import Augment, Batch, Batches, episodes, split
+from trainer.data import Augment, Batch, Batches, episodes, nodes, split
 from trainer.fit import Fitted, early, fit
 from trainer.network import Network
+from trainer.parity import Report, check
 from trainer.recipe import Recipe, read_recipe
 from trainer.start import start
 
@@ -49,6 +51,14 @@ def train(recipe: Path, overrides: Sequence[str], resume: bool, catalog: Catalog
     save_model(options.export.path, model)
     show(model, options.export.path)
     return model
+
+
+def compare(recipe: Path, overrides: Sequence[str], catalog: Catalog, limit: int = 100) -> Report:
+    """Whether the runtime does what the recipe's exported model did in training, spike for spike, on `limit` of its episodes."""
+    options = read_recipe(recipe, overrides, catalog)
+    found, format = labelled(options.validation or options.train, "validation")
+    chain = Chain(nodes(options.operators, format)[0])
+    return check(load_model(options.export.path), (chain.push(episode) for episode in found[:limit]))
 
 
 @dataclass(frozen=True)

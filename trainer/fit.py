@@ -118,9 +118,9 @@ def fit(network: Network, training: Training, train: Batches, validation: Iterab
     _quiet()
     module = Classifier(network, training, len(train))
     best = validation is not None and training.select == "best"
-    keep = [ModelCheckpoint(folder, filename="last", monitor=None, save_top_k=1, enable_version_counter=False)]
-    if best:
-        keep.append(ModelCheckpoint(folder, filename="best", monitor="val_loss", save_top_k=1, enable_version_counter=False))
+    # The last is written last: a run killed between the two repeats the epoch and finds the same best.
+    keep = [ModelCheckpoint(folder, filename=name, monitor=monitor, save_top_k=1, enable_version_counter=False)
+            for name, monitor in (("best", "val_loss"), ("last", None))[not best :]]
     trainer = L.Trainer(
         max_epochs=training.epochs, accelerator="cpu", gradient_clip_val=training.clip, num_sanity_val_steps=0,
         logger=[CSVLogger(folder, "csv", ""), TensorBoardLogger(folder, "tensorboard", "")], log_every_n_steps=1_000_000,

@@ -82,7 +82,7 @@ class Training(Config):
     select: Literal["best", "last"] = Field("best", description="state exported: least validation loss, or the last epoch")
     temperature: float | None = Field(None, gt=0, description="temperature of the readout; none: fitted on validation")
     seed: int = Field(0, ge=0, description="seed of weights, delays, split, order and augmentation")
-    threads: int = Field(2, ge=1, description="threads of torch")
+    threads: int = Field(1, ge=1, description="threads of torch; another number may give other last bits")
 
 
 class Export(Config):
