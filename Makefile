@@ -11,6 +11,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 RUNTIME := $(VENV)/.installed-runtime
 EVERYTHING := $(VENV)/.installed-everything
+BENCHMARKS := $(filter-out __init__ report, $(basename $(notdir $(sort $(wildcard benchmarks/*.py)))))
 
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
@@ -28,8 +29,7 @@ check-slow: $(EVERYTHING)
 	@$(BIN)/python -m pytest -m slow
 
 bench: $(EVERYTHING)
-	@$(BIN)/python -m benchmarks.latency
-	@$(BIN)/python -m benchmarks.throughput
+	@for benchmark in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$benchmark || exit 1; echo; done
 
 lint: $(EVERYTHING)
 	@$(BIN)/ruff check .
