@@ -11,6 +11,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 RUNTIME := $(VENV)/.installed-runtime
 EVERYTHING := $(VENV)/.installed-everything
+FRESH := $(VENV)/.kernels-fresh
 BENCHMARKS := $(filter-out __init__ report, $(basename $(notdir $(sort $(wildcard benchmarks/*.py)))))
 
 MAKEFLAGS += --no-print-directory
@@ -19,16 +20,16 @@ MAKEFLAGS += --no-print-directory
 
 setup: $(EVERYTHING)
 
-run: $(RUNTIME)
+run: $(RUNTIME) $(FRESH)
 	@$(BIN)/spikeline run configs/quickstart.yaml
 
-test: $(EVERYTHING)
+test: $(EVERYTHING) $(FRESH)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m "not slow"
 
-check-slow: $(EVERYTHING)
+check-slow: $(EVERYTHING) $(FRESH)
 	@$(BIN)/python -m pytest -m slow
 
-bench: $(EVERYTHING)
+bench: $(EVERYTHING) $(FRESH)
 	@for benchmark in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$benchmark || exit 1; echo; done
 
 lint: $(EVERYTHING)
@@ -53,6 +54,12 @@ $(BIN)/python:
 $(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing the runtime into $(VENV) (a minute or so, once)"
 	@$(INSTALL) -e .
+	@touch $@
+
+# Numba stores a compiled kernel together with those of other files that it calls, and looks at its own file alone to see
+# whether it is stale.
+$(FRESH): $(wildcard */kernels/*.py) | $(BIN)/python
+	@rm -f */kernels/__pycache__/*.nbi */kernels/__pycache__/*.nbc
 	@touch $@
 
 $(EVERYTHING): pyproject.toml constraints.txt | $(BIN)/python
