@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -151,7 +152,7 @@ def revision(folder: Path) -> str:
 
 def show(model: Model, path: Path) -> None:
     """The final table on stdout."""
-    table = Table("layer", "in", "out", "type", title=str(path))
+    table = Table("layer", "in", "out", "type", title=os.path.normpath(path))
     for name, spec in model.layers.items():
         about = type(spec).__name__.removesuffix("Spec").lower()
         if isinstance(spec, DelaySpec):
