@@ -48,21 +48,27 @@ class BackgroundActivityConfig(OperatorConfig):
         return upstream
 
     def prepare(self, upstream: Format) -> Callable[[State | None], Operator]:
-        from operators.kernels.background_activity import background_activity
+        from operators.kernels.background_activity import one_neighbour, several_neighbours
 
+        self.check(upstream)
         channels, height, width = planes(upstream, self.type)
         row_start, length = padded_rows(channels, height, width, apart=self.polarities == "apart")
-        fixed = (np.uint32(width), row_start, self.window_us, self.min_neighbours)
-        return lambda state: BackgroundActivity(background_activity, fixed, length, state)
+        fixed = (width, 1 / width, row_start, self.window_us, self.min_neighbours)
+        kernel = one_neighbour if self.min_neighbours == 1 else several_neighbours
+        return lambda state: BackgroundActivity(kernel, fixed, length, state)
 
 
 class BackgroundActivity:
-    """Runs the filter. State: `last_us`, the last event of each pixel in a map with a border; `end_us`, the time reached."""
+    """Runs the filter.
+
+    State: `map_us`, a map with a border of the newest event of each pixel or, where one neighbour is enough, of the newest
+    event around each pixel; `end_us`, the time reached.
+    """
 
     def __init__(self, kernel: Callable[..., int], fixed: tuple[Any, ...], length: int, state: State | None) -> None:
         self._kernel = kernel
         self._fixed = fixed
-        self._last_us = np.full(length, NEVER) if state is None else state["last_us"].copy()
+        self._map_us = np.full(length, NEVER) if state is None else state["map_us"].copy()
         self._end_us = 0 if state is None else int(state["end_us"])
 
     def process(self, packet: Packet) -> Packet:
@@ -70,11 +76,11 @@ class BackgroundActivity:
         if (n := packet.n) == 0:
             return packet
         t_us, unit = np.empty(n, np.int64), np.empty(n, np.uint32)
-        kept = self._kernel(packet.t_us, packet.unit, *self._fixed, self._last_us, t_us, unit, NO_OUT_VALUES)
+        kept = self._kernel(packet.t_us, packet.unit, *self._fixed, self._map_us, t_us, unit, NO_OUT_VALUES)
         return Packet(packet.begin_us, packet.end_us, t_us[:kept], unit[:kept])
 
     def finish(self) -> Packet:
         return Packet(self._end_us, self._end_us)
 
     def snapshot(self) -> State:
-        return {"last_us": self._last_us.copy(), "end_us": np.array(self._end_us)}
+        return {"map_us": self._map_us.copy(), "end_us": np.array(self._end_us)}

@@ -6,6 +6,7 @@ arrays, no borders. All sort by (t_us, unit); equal events keep their order.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Set
 
@@ -16,15 +17,20 @@ Shape = tuple[int, int, int]  # channels, height, width
 def background_activity(
     events: list[Event], shape: Shape, window_us: int, min_neighbours: int = 1, apart: bool = False
 ) -> list[Event]:
+    times: dict[tuple[int, int, int], list[int]] = {}  # of the events of each place (channel, y, x), in order
+    for t_us, unit, _ in events:
+        channel, y, x = place(unit, shape)
+        times.setdefault((channel if apart else 0, y, x), []).append(t_us)
+
+    def had_event(where: tuple[int, int, int], first_us: int, last_us: int) -> bool:
+        of_place = times.get(where, [])
+        at = bisect_left(of_place, first_us)
+        return at < len(of_place) and of_place[at] <= last_us
+
     def supported(event: Event) -> bool:
         channel, y, x = place(event[1], shape)
-        supporting = set()
-        for t_us, unit, _ in events:
-            c, v, u = place(unit, shape)
-            near = abs(v - y) <= 1 and abs(u - x) <= 1 and (v, u) != (y, x)
-            if near and event[0] - window_us <= t_us <= event[0] and (c == channel or not apart):
-                supporting.add((v, u))
-        return len(supporting) >= min_neighbours
+        square = [(channel if apart else 0, v, u) for v in range(y - 1, y + 2) for u in range(x - 1, x + 2) if (v, u) != (y, x)]
+        return sum(had_event(where, event[0] - window_us, event[0]) for where in square) >= min_neighbours
 
     return in_order([event for event in events if supported(event)])
 
