@@ -19,15 +19,16 @@ def planes(upstream: Format, component: str, kinds: tuple[str, ...] = ("spikes",
     return channels, height, width
 
 
-def padded_rows(channels: int, height: int, width: int, apart: bool) -> tuple[np.ndarray, int]:
+def padded_rows(channels: int, height: int, width: int, apart: bool, border: int = 1) -> tuple[np.ndarray, int]:
     """Where each row of units begins in a map that has a border, and the length of that map.
 
     One border column is shared by neighbouring rows, so the 8 neighbours of place p are p +- 1 and p +- (width + 1) + {-1, 0, 1}
-    and none of them ever leaves the map. Channels share one plane of the map, or lie apart.
+    and none of them ever leaves the map; with a wider border, those of the square of side 2 border + 1, rows being
+    width + border apart. Channels share one plane of the map, or lie apart.
 
     Returns (channels * height,) int64: unit u of row r = u // width is at place starts[r] + u % width.
     """
-    stride, plane = width + 1, (height + 2) * (width + 1) + 1
-    rows = (np.arange(height, dtype=np.int64) + 1) * stride + 1
+    stride, plane = width + border, (height + 2 * border) * (width + border) + border
+    rows = (np.arange(height, dtype=np.int64) + border) * stride + border
     channel_starts = np.arange(channels, dtype=np.int64) * (plane if apart else 0)
     return (channel_starts[:, None] + rows).ravel(), plane * (channels if apart else 1)

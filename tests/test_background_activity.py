@@ -19,11 +19,12 @@ def kept(events: list[tuple[int, int]], format: Format = DVS, **options: object)
 
 def test_an_event_that_a_neighbour_supports_passes_and_the_first_one_does_not() -> None:
     assert kept([(100, OFF_1_1), (105, OFF_2_2)]) == [(105, OFF_2_2)]
+    assert kept([(100, OFF_1_1), (101, OFF_2_2), (900, OFF_1_1)]) == [(101, OFF_2_2)]
 
 
 def test_support_lasts_for_the_window_and_no_longer() -> None:
-    assert kept([(100, OFF_1_1), (110, OFF_2_2)]) == [(110, OFF_2_2)]
-    assert kept([(100, OFF_1_1), (111, OFF_2_2)]) == []
+    assert kept([(100, OFF_1_1), (110, OFF_2_2), (900, OFF_1_1)]) == [(110, OFF_2_2)]
+    assert kept([(100, OFF_1_1), (111, OFF_2_2), (900, OFF_1_1)]) == []
 
 
 def test_a_pixel_does_not_support_itself_in_either_polarity() -> None:
@@ -45,6 +46,20 @@ def test_events_of_one_microsecond_support_each_other_in_any_order() -> None:
     assert kept([(100, OFF_2_2), (100, OFF_1_1)]) == kept([(100, OFF_1_1), (100, OFF_2_2)]) == [(100, OFF_1_1), (100, OFF_2_2)]
 
 
+@pytest.mark.parametrize("neighbour", [0, 1, 2, 5, 7, 10, 11, 12])
+def test_each_of_the_8_around_supports_a_simultaneous_event_and_no_other_does(neighbour: int) -> None:
+    pair = sorted([(100, OFF_1_1), (100, neighbour)])
+    for events in (pair, pair[::-1]):
+        assert kept([*events, (900, OFF_4_3)]) == pair
+    assert kept([(100, OFF_1_1), (100, OFF_4_3), (900, OFF_4_3)]) == []
+
+
+def test_the_last_of_many_simultaneous_events_supports_the_first() -> None:
+    far = [(100, 4), (100, 15)]
+    assert kept([(100, OFF_1_1), *far, (100, OFF_2_2), (900, 4)]) == [(100, OFF_1_1), (100, OFF_2_2)]
+    assert kept([(100, OFF_1_1), far[0], (100, OFF_2_2), far[1], (900, 4)]) == [(100, OFF_1_1), (100, OFF_2_2)]
+
+
 def test_the_sensor_does_not_wrap_around_at_its_borders() -> None:
     left_of_row_2, right_of_row_1, bottom, top = 10, 9, 17, 2
     assert kept([(100, right_of_row_1), (101, left_of_row_2), (102, top), (103, bottom)]) == []
@@ -53,6 +68,8 @@ def test_the_sensor_does_not_wrap_around_at_its_borders() -> None:
 def test_two_neighbours_may_be_demanded() -> None:
     events = [(100, OFF_1_1), (101, OFF_1_1), (102, OFF_1_2), (103, OFF_2_2)]
     assert kept(events, min_neighbours=2) == [(103, OFF_2_2)]
+    assert kept([(100, OFF_1_1), (104, OFF_1_2), (110, OFF_2_2)], min_neighbours=2) == [(110, OFF_2_2)]
+    assert kept([(100, OFF_1_1), (104, OFF_1_2), (111, OFF_2_2)], min_neighbours=2) == []
 
 
 def test_the_neighbours_of_a_cochlea_channel_are_the_two_beside_it() -> None:

@@ -49,6 +49,7 @@ def test_a_hot_pixel_passes_again_after_a_silent_window() -> None:
 
 
 def test_the_release_rate_is_half_of_the_greatest_unless_given() -> None:
+    assert kept(of(OFF_1_1, 1, 2, 3, 11, 12, 21), release_rate_hz=None) == of(OFF_1_1, 1, 2, 3)
     assert kept(of(OFF_1_1, 1, 2, 3, 11, 21), release_rate_hz=None) == of(OFF_1_1, 1, 2, 3, 21)
 
 
@@ -68,6 +69,13 @@ def test_an_edge_that_most_neighbours_see_as_well_passes_at_any_rate() -> None:
 def test_a_hot_pixel_beside_a_hotter_one_is_found() -> None:
     weak, strong = of(OFF_1_1, 1, 2, 3, 11), [(t_us, OFF_2_2) for t_us in range(0, 12)]
     assert (11, OFF_1_1) not in kept(weak + strong)
+
+
+def test_half_of_the_neighbours_are_not_most_of_them() -> None:
+    row, busy = Format("spikes", (3,)), range(0, 9)
+    both = [(t_us, unit) for t_us in busy for unit in (0, 1)]
+    assert kept([*both, (11, 1)], row) == sorted([*both, (11, 1)])
+    assert kept([*of(1, *busy), (11, 1)], row) == of(1, *busy)
 
 
 def test_the_rate_alone_decides_if_neighbours_do_not_matter() -> None:
