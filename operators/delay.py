@@ -16,8 +16,10 @@ from pipeline.layer_spec import DelaySpec
 from pipeline.packet import NO_TIMES, NO_UNITS, NO_VALUES, Format, Packet
 
 LEAST_ROOM = 256  # events that can be held at first; the room doubles when it is used up
-GREATEST_SLOTS = 256  # of the wheel
-SLOT, COUNT, NEXT = 0, 2, 2  # where the kernel keeps the earliest slot and the number held, and the row of chains
+SLOTS, LEAST_SHIFT = 512, 5  # the slots of the wheel, and the least length of one: 2^5 us
+SLOT, COUNT, QUIET, NEXT = 0, 2, 3, 2  # where the kernel keeps its earliest slot, the number held, the time up to which
+# nothing is due; and the row of its chains
+GREATEST_MS = 1e12
 ALL_US, NOTHING_US = 2**62, -(2**62)  # times after and before all others
 
 Events = tuple[np.ndarray, np.ndarray, np.ndarray]  # t_us (n,) int64, unit (n,) uint32, value (n,) float32; (0,) for spikes
@@ -34,8 +36,9 @@ class DelayConfig(OperatorConfig):
 
     In: spikes or graded events, n units of any shape, times in us. Out: the same kind and shape, on the same tick if it is
     known before the run that every delay is a multiple of it; the delays in a model file are read when the run begins.
-    Any length of delay. Memory: 56 bytes for each event held at once (spikes), the room doubling as needed, which is the input's
-    rate times the delay; and 4 kB. Cost: a constant number of operations an event, whatever the delay and the packets.
+    Any length of delay. Memory: 52 bytes for each event that may be held at once (graded 60), the room doubling as needed, and
+    8 kB; the events held are the input's rate times the delay. Cost: a few operations an event, whatever the delay and the
+    packets, and the sorting of those that come out together.
     Errors: ValueError unless there is one delay for every unit and none is negative.
 
     Example: {type: delay, model: models/nmnist.safetensors, layer: hidden_delay}
@@ -47,7 +50,7 @@ class DelayConfig(OperatorConfig):
     type: Literal["delay"] = "delay"
     model: FilePath | None = Field(None, description="model file (.safetensors) that holds the layer; needs layer")
     layer: str | None = Field(None, description="name of the delay layer in the model")
-    delay_ms: float | None = Field(None, ge=0, description="one delay for all units, in place of a model")
+    delay_ms: float | None = Field(None, ge=0, le=GREATEST_MS, description="one delay for all units, in place of a model")
     delays_ms: tuple[float, ...] | None = Field(None, description="the delay of each unit, in place of a model")
 
     @model_validator(mode="after")
@@ -57,8 +60,8 @@ class DelayConfig(OperatorConfig):
             raise ValueError(f"a delay needs exactly one of model, delay_ms and delays_ms, got {' and '.join(given) or 'none'}")
         if (self.model is None) != (self.layer is None):
             raise ValueError("model and layer belong together: give both or none")
-        if self.delays_ms is not None and (not self.delays_ms or min(self.delays_ms) < 0):
-            raise ValueError("delays_ms must hold one delay of at least 0 for each unit")
+        if self.delays_ms is not None and not (self.delays_ms and 0 <= min(self.delays_ms) <= max(self.delays_ms) <= GREATEST_MS):
+            raise ValueError(f"delays_ms must hold one delay of 0 to {GREATEST_MS:g} for each unit")
         return self
 
     def check(self, upstream: Format) -> Format:
@@ -112,7 +115,7 @@ class Delay:
             self._start(packet.begin_us)
         begin_us = self._out_us
         self._out_us = end_us = packet.end_us + self._least_us
-        if not packet.t_us.shape[0] and not self._wheel.held:
+        if not packet.t_us.shape[0] and end_us <= self._wheel.quiet_us:
             return Packet(begin_us, end_us, NO_TIMES, NO_UNITS, self._no_values)
         value = NO_VALUES if packet.value is None else packet.value
         return Packet(begin_us, end_us, *self._wheel.turn(packet.t_us, packet.unit, value, end_us))
@@ -139,20 +142,20 @@ class _Wheel:
     """The arrays that the kernel works on: room for the events held, the wheel that orders them, and room for what comes out."""
 
     def __init__(self, kernel: Callable[..., int], delay_us: np.ndarray, graded: bool, held: Events, out_us: int) -> None:
-        self._kernel, self._delay_us, self._graded = kernel, delay_us, graded
+        self._kernel, self._graded = kernel, graded
+        self._delay_us = delay_us.copy()  # numba takes a writable array faster than a read-only one
         self._least_us = int(delay_us.min())
         span_us = int(delay_us.max()) - self._least_us
-        self._width_us = max(1, -(-span_us // (GREATEST_SLOTS - 2)))
-        self._slots = span_us // self._width_us + 2
+        self._shift = max(LEAST_SHIFT, (2 * span_us // SLOTS).bit_length())  # all delays lie within half a turn
         self._lay_out(held, out_us, LEAST_ROOM)
 
     def start(self, out_us: int) -> None:
-        self._marks[SLOT] = out_us // self._width_us
+        self._marks[SLOT] = out_us >> self._shift
 
     def turn(self, t_us: np.ndarray, unit: np.ndarray, value: np.ndarray, before_us: int) -> Columns:
         """Takes in events and gives out those due before `before_us`."""
-        if self.held + t_us.shape[0] > self._room:
-            self._lay_out(self.contents(), int(self._marks[SLOT]) * self._width_us, 2 * (self.held + t_us.shape[0]))
+        if self._n_held + t_us.shape[0] > self._room:
+            self._lay_out(self.contents(), self._slot_us(), 2 * (self._n_held + t_us.shape[0]))
         n = self._call(t_us, unit, value, self._delay_us, self._least_us, before_us)
         out_t_us, out_unit, out_value = self._out
         if not n:
@@ -161,29 +164,33 @@ class _Wheel:
 
     def contents(self) -> Events:
         """Everything held, in the order in which it will come out. It stays held."""
-        out_us = int(self._marks[SLOT]) * self._width_us
+        slot_us = self._slot_us()
         t_us, unit, value = self.turn(NO_TIMES, NO_UNITS, NO_VALUES, ALL_US)
         events = t_us, unit, NO_VALUES if value is None else value
-        self._lay_out(events, out_us, self._room)
-        return t_us.copy(), unit.copy(), events[2].copy()
+        self._lay_out(events, slot_us, self._room)
+        return events
+
+    def _slot_us(self) -> int:
+        """Where the earliest slot that is not emptied begins."""
+        return int(self._marks[SLOT]) << self._shift
 
     def _lay_out(self, held: Events, out_us: int, room: int) -> None:
         """New arrays with room for `room` events, the events `held` in their places."""
         self._room = room = max(room, held[0].shape[0])
         values = room if self._graded else 0
-        self._held = np.empty((3, room), np.int64)
+        self._held = np.empty((5, room), np.int64)
         self._held[NEXT] = np.arange(1, room + 1)  # the chain of free places; the last is never passed
         self._held_value = np.empty(values, np.float32)
-        self._wheel = np.full((2, self._slots), -1, np.int64)
-        self._marks = np.array([out_us // self._width_us, 0, 0], np.int64)
-        self._order = np.empty((2, room), np.int64)
+        self._wheel = np.full((2, SLOTS), -1, np.int64)
+        self._marks = np.array([out_us >> self._shift, 0, 0, 0], np.int64)
         self._out = np.empty(room, np.int64), np.empty(room, np.uint32), np.empty(values, np.float32)
         nothing_due = np.zeros(self._delay_us.shape[0], np.int64)
         self._call(*held, nothing_due, NOTHING_US, NOTHING_US)
 
     def _call(self, t_us: np.ndarray, unit: np.ndarray, value: np.ndarray, delay_us: np.ndarray, least_us: int,
               before_us: int) -> int:
-        n = self._kernel(t_us, unit, value, delay_us, least_us, self._width_us, before_us,
-                         self._held, self._held_value, self._wheel, self._marks, self._order, *self._out)
-        self.held = int(self._marks[COUNT])
+        n = self._kernel(t_us, unit, value, delay_us, least_us, self._shift, before_us,
+                         self._held, self._held_value, self._wheel, self._marks, *self._out)
+        _, _, self._n_held, quiet_us = self._marks.tolist()
+        self.quiet_us = quiet_us if self._n_held else ALL_US
         return n

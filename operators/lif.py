@@ -62,8 +62,8 @@ def out_format(n_out: int, tick_us: int | None, upstream: Format) -> Format:
 def make(spec: LIFSpec, upstream: Format) -> Callable[[State | None], LIF]:
     """What `prepare` returns, for a spec at hand instead of a model file."""
     check_input("the lif layer", spec.n_in, spec.tick_us, upstream)
-    law = Law(spec)
-    return lambda state: LIF(law, state)
+    law, graded = Law(spec), upstream.kind == "graded"
+    return lambda state: LIF(law, graded, state)
 
 
 class Law:
@@ -109,10 +109,10 @@ def ceiling(spec: LIFSpec) -> np.ndarray:
 class LIF:
     """The layer at work on one episode. Its output clock lags behind its input's to the last closed tick."""
 
-    def __init__(self, law: Law, state: State | None) -> None:
+    def __init__(self, law: Law, graded: bool, state: State | None) -> None:
         self._law = law
         self._tick_us = law.tick_us
-        self._open = OpenTick(state)
+        self._open = OpenTick(graded, state)
         self._v = np.zeros(law.n_out, np.float32)
         self._started, self._end_us, self._out_us, last, self._events, self._spikes = 0, 0, 0, 0, 0, 0
         if state is not None:
@@ -151,7 +151,7 @@ class LIF:
         """The output up to the begin of tick `stop`."""
         begin_us = self._out_us
         self._out_us = end_us = stop * self._tick_us
-        if end_us == begin_us or not (self._unsettled or self._open.held):
+        if end_us == begin_us or not (self._unsettled or self._open.t_us):
             return Packet(begin_us, end_us)
         spikes = self._run(stop)
         return Packet(begin_us, end_us, *spikes) if spikes else Packet(begin_us, end_us)

@@ -14,6 +14,7 @@ from pipeline.contract import FilePath, OperatorConfig, State
 from pipeline.layer_spec import ReadoutSpec
 from pipeline.packet import NO_TIMES, NO_UNITS, NO_VALUES, Format, Packet
 
+GREATEST_BINS = 100_000  # of a window
 NEVER_US = 2**62  # when a decision is due that is not due
 HELD_PACKETS = 64  # packets are taken in together, at the latest when there are so many
 ROOM = 64  # decisions that the output buffer takes
@@ -61,6 +62,8 @@ class ReadoutConfig(OperatorConfig):
         if self.window_ms is not None and (self.every_us is None or self.window_us % self.every_us):
             raise ValueError(f"window_ms must be a whole number of every_ms, got {self.window_ms:g} and every_ms "
                              f"{'not given' if self.every_ms is None else format(self.every_ms, 'g')}")
+        if (bins := self.window_us // (self.every_us or 1)) > GREATEST_BINS:
+            raise ValueError(f"window_ms may hold {GREATEST_BINS} times every_ms at most, got {bins} times")
         if self.rearm and self.exit_at is None:
             raise ValueError("rearm starts anew after a final decision, and without exit_at none is: give exit_at")
         return self
@@ -104,7 +107,8 @@ def make(spec: ReadoutSpec, upstream: Format, *, every_us: int | None = None, wi
     check_input("the readout", spec.n_in, spec.tick_us, upstream)
     check_names("the readout", spec.names, upstream.names)
     law = Law(spec, every_us, window_us, exit_at, rearm, spec.temperature if temperature is None else temperature)
-    return lambda state: Readout(law, state)
+    graded = upstream.kind == "graded"
+    return lambda state: Readout(law, graded, state)
 
 
 class Law:
@@ -132,9 +136,9 @@ class Law:
 class Readout:
     """The readout at work on one episode."""
 
-    def __init__(self, law: Law, state: State | None) -> None:
+    def __init__(self, law: Law, graded: bool, state: State | None) -> None:
         self._law = law
-        self._open = OpenTick(state)
+        self._open = OpenTick(graded, state)
         self._v = np.zeros(law.classes, np.float32)
         self._sums = np.zeros((law.bins, law.width), np.float64)
         self._evidence, self._ticks = np.zeros(law.bins, np.int64), np.zeros(law.bins, np.int64)
@@ -158,7 +162,7 @@ class Readout:
             return Packet(begin_us, end_us, NO_TIMES, NO_UNITS, NO_VALUES)
         if packet.t_us.shape[0]:
             self._open.add(packet)
-        if end_us >= self._next_us or len(self._open.held) >= HELD_PACKETS:
+        if end_us >= self._next_us or len(self._open.t_us) >= HELD_PACKETS:
             return self._decide(closing=0)
         if end_us > begin_us:
             self._out_us = end_us - 1
