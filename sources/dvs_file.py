@@ -13,6 +13,7 @@ from pydantic import Field
 from pipeline.contract import FilePath, ReplayConfig, Source, State
 from pipeline.packet import Format, Packet
 from sources.cut import Events, cut
+from sources.formats.header import TableOptions, TimeUnit
 from sources.recordings import OnDisorder, OnTruncated, Recording, open_recording
 
 
@@ -43,8 +44,16 @@ class DvsFileConfig(ReplayConfig):
     on_disorder: OnDisorder = Field("error", description="an event earlier than one before it: error, or drop (counted as lost)")
     truncated: OnTruncated = Field("error", description="half a record at the file's end: error, or keep what is whole")
 
+    time_unit: TimeUnit | None = Field(None, description="of the times of a table: s, ms, us or ns; none: find out")
+    columns: dict[Literal["t", "x", "y", "p"], str | int] | None = Field(
+        None, description="which column of a table holds t, x, y or p: its name, or its number from 0; none: find out"
+    )
+    delimiter: str | None = Field(None, min_length=1, max_length=1, description="between the fields of a text; none: find out")
+    table: str | None = Field(None, description="path of the table inside an HDF5 file, or the topic of a bag; none: find out")
+
     def open(self) -> Recording:
-        return open_recording(self.path, self.width, self.height, self.on_disorder, self.truncated)
+        table = TableOptions(self.time_unit, dict(self.columns) if self.columns else None, self.delimiter, self.table)  # type: ignore[arg-type]
+        return open_recording(self.path, self.width, self.height, self.on_disorder, self.truncated, table)
 
     def check(self) -> Format:
         if self.loop is not True and self.loop < 1:

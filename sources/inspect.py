@@ -5,17 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from sources.formats.header import TableOptions
 from sources.recordings import open_recording
 
 
-def inspect(path: Path | str, width: int | None = None, height: int | None = None) -> dict[str, Any]:
+def inspect(
+    path: Path | str, width: int | None = None, height: int | None = None, table: TableOptions = TableOptions()
+) -> dict[str, Any]:
     """The figures of one recording, JSON values by name. Reads the whole file, in constant memory.
 
     Faults that a replay may be told to accept are counted here: half a record at the end (tail_bytes), and events that run
     backwards in time (backwards), which the other figures leave out;
     a file that cannot be read at all is a ValueError. Times are None where there is no event.
     """
-    recording = open_recording(path, width, height, on_disorder="drop", on_truncated="keep")
+    recording = open_recording(path, width, height, on_disorder="drop", on_truncated="keep", table=table)
     header = recording.header
     pixels = header.shape[-2] * header.shape[-1]
     counts: dict[str, int] = {}

@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.packet import Format
 from sources.cut import Events, joined
 from sources.formats import FORMATS
-from sources.formats.header import Chunk, Decoder, Header, Peek, Truncated
+from sources.formats.header import Chunk, Decoder, Header, Peek, TableOptions, Truncated
 from sources.formats.words import truncated
 
 HEAD_BYTES = 1 << 16
@@ -80,9 +80,13 @@ def open_recording(
     height: int | None = None,
     on_disorder: OnDisorder = "error",
     on_truncated: OnTruncated = "error",
+    table: TableOptions = TableOptions(),
 ) -> Recording:
-    """Read a recording's header; its format is told by its content. width and height: for files that do not tell theirs."""
-    peek = _peek(Path(path), width, height)
+    """Read a recording's header; its format is told by its content.
+
+    width and height: for files that do not tell theirs. table: for tables of events that leave something open.
+    """
+    peek = _peek(Path(path), width, height)._replace(options=table)
     for row in FORMATS:
         header = row.recognise(peek)
         if header is not None:

@@ -19,8 +19,11 @@ all formats, in sources/recordings.py. Data besides the events (triggers, frames
 """
 
 from sources.formats.dat import DAT
+from sources.formats.hdf5 import HDF5
 from sources.formats.header import RecordingFormat
 from sources.formats.nmnist import NMNIST
+from sources.formats.npy import NPY
+from sources.formats.npz import NPZ
 from sources.formats.prophesee_raw import EVT2, EVT3
 
-FORMATS: tuple[RecordingFormat, ...] = (EVT3, EVT2, DAT, NMNIST)
+FORMATS: tuple[RecordingFormat, ...] = (EVT3, EVT2, DAT, NPY, NPZ, HDF5, NMNIST)

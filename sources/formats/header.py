@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,19 @@ class Truncated(ValueError):
     """The recording ends in the middle of a record: it was cut off."""
 
 
+TimeUnit = Literal["s", "ms", "us", "ns"]
+US_PER = {"s": 1_000_000.0, "ms": 1000.0, "us": 1.0, "ns": 0.001}
+
+
+class TableOptions(NamedTuple):
+    """What the user says of a table of events, where it does not tell itself. None: find out."""
+
+    time_unit: TimeUnit | None = None
+    columns: dict[str, str | int] | None = None  # which column of the file holds t, x, y or p: its name, or its number from 0
+    delimiter: str | None = None  # between the fields of a line of text
+    table: str | None = None  # path of the table inside the file (HDF5, npz, bags)
+
+
 class Peek(NamedTuple):
     """What a format may look at to tell whether a file is its own."""
 
@@ -23,6 +36,7 @@ class Peek(NamedTuple):
     size: int  # bytes of the file
     head: bytes  # the first of them
     geometry: tuple[int, int] | None = None  # (width, height), where the user has given them
+    options: TableOptions = TableOptions()
 
 
 @dataclass(frozen=True)

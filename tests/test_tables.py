@@ -1,0 +1,294 @@
+"""Tables of events in NumPy, HDF5, Arrow and text files: equal to independent writers, resumable, and safe when damaged."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from itertools import product
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import sources.formats.tables as tables
+from sources.formats.header import TableOptions
+from sources.inspect import inspect
+from sources.recordings import Recording, open_recording
+from tests import table_writers as tw
+from tests.real_data import DATA, needs_data
+from tests.writers import AddressEvent
+
+FEW: list[AddressEvent] = sorted((1_000_007 + 1_777 * i * i % 90_001, i * 5 % 34, i // 4 % 34, i % 2) for i in range(24))
+
+LAYOUTS: dict[str, Callable[[Sequence[AddressEvent]], bytes]] = {
+    "npy tonic": lambda events: tw.npy(tw.structured(events, tw.TONIC)),
+    "npy faery": lambda events: tw.npy(tw.structured(events, tw.FAERY)),
+    "npy openeb": lambda events: tw.npy(tw.structured(events, tw.OPENEB)),
+    "npy matrix in s": lambda events: tw.npy(tw.matrix(events, t_scale=1e-6, signs=True)),
+    "npy matrix x y p t": lambda events: tw.npy(tw.matrix(events, "xypt").astype(np.int64)),
+    "npy matrix by columns": lambda events: tw.npy(np.asfortranarray(tw.matrix(events).astype(np.int32))),
+    "npz columns": lambda events: tw.npz(**tw.columns(events)),
+    "npz not compressed": lambda events: tw.npz(compressed=False, **tw.columns(events)),
+    "npz structured": lambda events: tw.npz(events=tw.structured(events, tw.FAERY)),
+    "hdf5 dsec": lambda events: tw.dsec(events, 1_000_000),
+    "hdf5 mvsec": tw.mvsec,
+    "hdf5 prophesee": tw.prophesee,
+    "hdf5 prophesee packed columns": lambda events: tw.prophesee(events, style="packed_columns"),
+    "hdf5 prophesee packed": lambda events: tw.prophesee(events, style="packed"),
+    "hdf5 compound": lambda events: tw.hdf5(lambda file: file.update({"deep/in/it": tw.structured(events, tw.FAERY)})),
+    "hdf5 group": lambda events: tw.hdf5(lambda file: file.create_group("rec").update(
+        {"ts": np.array([e[0] for e in events]) / 1e6, **{k + "s": v for k, v in tw.columns(events).items() if k != "t"}})),
+    "hdf5 matrix": lambda events: tw.hdf5(lambda file: file.update({"events": tw.matrix(events).astype(np.uint32)})),
+}
+
+
+def decoded(recording: Recording) -> list[AddressEvent]:
+    events, (_, height, width) = recording.events(), recording.header.shape
+    assert (events.t_us.dtype, events.unit.dtype) == (np.int64, np.uint32)
+    unit = events.unit.astype(np.int64)
+    found = (events.t_us, unit % width, unit // width % height, unit // width // height)
+    return list(zip(*(column.tolist() for column in found), strict=True))
+
+
+@pytest.fixture
+def saved(tmp_path):
+    def save(content: bytes, name: str = "recording") -> Path:
+        (tmp_path / name).write_bytes(content)
+        return tmp_path / name
+
+    return save
+
+
+# --- what is written is read ---
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_table_comes_back_as_it_was_written(name, saved):
+    recording = open_recording(saved(LAYOUTS[name](FEW)))
+    assert recording.header.format == name.split()[0]
+    assert decoded(recording) == FEW
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_table_goes_on_from_the_position_of_any_chunk(name, saved, monkeypatch):
+    monkeypatch.setattr(tables, "CHUNK_ROWS", 7)
+    recording = open_recording(saved(LAYOUTS[name](FEW)))
+    chunks = list(recording.chunks())
+    assert decoded(recording) == FEW
+    times = [chunk.events.t_us.tolist() for chunk in chunks]
+    assert len(times) >= 3
+    for number, chunk in enumerate(chunks):
+        assert [other.events.t_us.tolist() for other in recording.chunks(chunk.position)] == times[number:]
+
+
+@pytest.mark.parametrize("style", ["runs", "packed_columns", "packed"])
+def test_ecf_blocks_of_all_kinds_hold_long_runs_large_steps_and_crowded_rows(style, saved):
+    same = [(50_000_000_000, 10 + i % 30, 3, 1) for i in range(300)]
+    crowd = [(50_000_000_001 + i // 40 * 15, i % 40, i // 40, i % 2) for i in range(400)]
+    late = [(50_000_000_001 + (1 << 40) + i * 14, 63 - i % 64, 47, 0) for i in range(129)]
+    events = same + crowd + late
+    assert decoded(open_recording(saved(tw.prophesee(events, chunk=500, style=style)))) == events
+
+
+def test_times_that_run_backwards_are_an_error_or_left_out_and_counted(saved, monkeypatch):
+    monkeypatch.setattr(tables, "CHUNK_ROWS", 4)
+    times = [10, 20, 70, 65, 70, 80, 90, 60, 119]
+    path = saved(tw.npy(tw.structured([(t, i, 1, 1) for i, t in enumerate(times)], tw.TONIC)))
+    with pytest.raises(ValueError, match="event 3 runs backwards in time, from 70 to 65 us"):
+        open_recording(path).events()
+    assert open_recording(path, on_disorder="drop").events().t_us.tolist() == [10, 20, 70, 70, 80, 90, 119]
+    assert inspect(path)["backwards"] == 2
+
+
+# --- units of time ---
+
+
+@pytest.mark.parametrize(("t", "name", "unit", "first_us"), [
+    (np.array([1_500, 2_000]), "t", "us", 1_500),
+    (np.array([1_500, 2_000]), "t_ms", "ms", 1_500_000),
+    (np.array([1_500, 3_500]), "time_ns", "ns", 2),
+    (np.array([1_700_000_000_000_001_500, 1_700_000_000_000_002_500]), "timestamp", "ns", 1_700_000_000_000_002),
+    (np.array([0.0015, 0.002001]), "t", "s", 1_500),
+    (np.array([1.5, 2.001]), "t_ms", "ms", 1_500),
+    (np.array([1468939993.067416, 1468939993.067417]), "ts", "s", 1_468_939_993_067_416),
+    (np.array([12.0, 13.0]), "t_us", "us", 12),
+])
+def test_the_unit_of_time_is_told_by_the_name_or_the_numbers(t, name, unit, first_us, saved):
+    recording = open_recording(saved(tw.npz(**{name: t}, x=np.array([1, 2]), y=np.array([1, 2]), p=np.array([0, 1]))))
+    assert recording.header.details["time_unit"] == unit
+    assert recording.events().t_us[0] == first_us
+
+
+@pytest.mark.parametrize("t", [
+    np.array([0.5, 12.25, 13.125]), np.array([10.0, 11.0, 12.0]), np.array([1_700_000_000_000, 1_700_000_000_001]),
+])
+def test_a_unit_of_time_that_is_not_clear_is_an_error_until_it_is_set(t, saved):
+    path = saved(tw.npz(t=t, x=np.zeros(len(t), int), y=np.zeros(len(t), int), p=np.ones(len(t), int)))
+    with pytest.raises(ValueError, match="set time_unit"):
+        open_recording(path)
+    events = open_recording(path, table=TableOptions(time_unit="ms")).events()
+    assert events.t_us.tolist() == (t * 1000).astype(np.int64).tolist()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e300, -1e300])
+def test_a_time_that_is_none_is_an_error_that_names_the_event(bad, saved):
+    path = saved(tw.npz(t_s=np.array([0.1, bad]), x=np.zeros(2, int), y=np.zeros(2, int), p=np.ones(2, int)))
+    with pytest.raises(ValueError, match="the time of event 1 cannot be"):
+        open_recording(path).events()
+
+
+# --- columns and geometry ---
+
+
+def test_the_options_say_which_column_is_which(saved):
+    table = np.zeros(2, [("a", "i8"), ("b", "u2"), ("c", "u2"), ("d", "u1")])
+    table["a"], table["b"], table["c"] = (5, 6), (1, 2), (3, 4)
+    path = saved(tw.npy(table))
+    with pytest.raises(ValueError, match="fields t, x, y and p are wanted, there are a, b, c, d: set columns"):
+        open_recording(path)
+    options = TableOptions(columns={"t": "a", "x": 2, "y": "b", "p": "d"})
+    assert decoded(open_recording(path, table=options)) == [(5, 3, 1, 0), (6, 4, 2, 0)]
+    with pytest.raises(ValueError, match="columns says that t is 'e': there are a, b, c, d"):
+        open_recording(path, table=TableOptions(columns={"t": "e"}))
+    with pytest.raises(ValueError, match="columns says that t is column 4: there are columns 0 to 3"):
+        open_recording(path, table=TableOptions(columns={"t": 4}))
+
+
+def test_the_geometry_is_that_of_the_smallest_sensor_that_holds_the_first_events(saved):
+    for x, y, shape in ((3, 33, (34, 34)), (200, 100, (240, 180)), (1279, 5, (1280, 720)), (1500, 800, (1501, 801))):
+        recording = open_recording(saved(tw.npy(tw.structured([(1, x, y, 1)], tw.TONIC))))
+        assert (recording.header.shape, recording.header.geometry_from) == ((2, shape[1], shape[0]), "the first events")
+
+
+def test_a_later_event_outside_of_that_geometry_is_an_error_that_says_what_to_do(saved, monkeypatch):
+    monkeypatch.setattr("sources.formats.npy.LOOKED_AT", 1)
+    path = saved(tw.npy(tw.structured([(1, 3, 3, 1), (2, 34, 0, 0)], tw.TONIC)))
+    with pytest.raises(ValueError, match="event 1 lies at x=34, y=0, outside of 34x34: set width and height"):
+        open_recording(path).events()
+    assert decoded(open_recording(path, 40, 40)) == [(1, 3, 3, 1), (2, 34, 0, 0)]
+
+
+@pytest.mark.parametrize(("field", "value", "wanted"), [
+    ("p", 2, "the polarity of event 0 must be 0 or 1, or -1 or 1, got 2"), ("x", -1, "event 0 lies at x=-1"),
+    ("x", 70_000, "geometry of 65536x34 is not possible|event 0 lies at"),
+])
+def test_an_impossible_event_is_an_error(field, value, wanted, saved):
+    table = tw.structured([(1, 2, 3, 1)], tw.TONIC)
+    table[field] = value
+    with pytest.raises(ValueError, match=wanted):
+        open_recording(saved(tw.npy(table))).events()
+
+
+def test_an_address_with_a_fraction_is_an_error(saved):
+    path = saved(tw.npz(t=np.array([1]), x=np.array([0.5]), y=np.array([0.0]), p=np.array([1])))
+    with pytest.raises(ValueError, match=r"x of event 0 must be a whole number, got 0\.5"):
+        open_recording(path).events()
+
+
+def test_hdf5_with_several_tables_asks_which_one(saved):
+    def fill(file: h5py.File) -> None:
+        file["a"], file["b"] = tw.structured(FEW[:3], tw.FAERY), tw.structured(FEW, tw.FAERY)
+
+    path = saved(tw.hdf5(fill))
+    with pytest.raises(ValueError, match="several tables, a, b: set table"):
+        open_recording(path)
+    assert decoded(open_recording(path, table=TableOptions(table="b"))) == FEW
+
+
+def test_the_right_camera_of_mvsec_is_had_by_its_path(saved):
+    path = saved(tw.mvsec(FEW))
+    recording = open_recording(path, table=TableOptions(table="davis/right/events"))
+    assert (decoded(recording), recording.header.shape) == (FEW[:1], (2, 260, 346))
+
+
+def test_hdf5_tells_its_geometry_by_attributes_and_scalars(saved):
+    def fill(file: h5py.File) -> None:
+        file.create_group("events").update({**tw.columns(FEW), "width": 55, "height": 44})
+
+    assert open_recording(saved(tw.hdf5(fill))).header.shape == (2, 44, 55)
+    assert open_recording(saved(tw.prophesee(FEW))).header.shape == (2, 48, 64)
+    assert open_recording(saved(tw.dsec(FEW))).header.shape == (2, 480, 640)
+
+
+def test_spikes_of_shd_are_sent_to_their_source(saved):
+    content = tw.hdf5(lambda file: file.update({"spikes/times": np.zeros(1), "spikes/units": np.zeros(1)}))
+    with pytest.raises(ValueError, match="read them with source shd"):
+        open_recording(saved(content))
+
+
+@pytest.mark.parametrize(("content", "wanted"), [
+    (tw.npz(a=np.zeros(3), b=np.zeros(3)), "arrays t, x, y and p are wanted, there are a, b"),
+    (tw.npz(t=np.zeros(3), x=np.zeros(2), y=np.zeros(3), p=np.zeros(3)), "must be numbers of one length"),
+    (tw.npy(np.zeros(5)), "is no table of events"),
+    (tw.npy(np.zeros((5, 7))), "not clear which hold"),
+    (tw.hdf5(lambda file: file.update({"a": np.zeros(4)})), "no table with columns"),
+])
+def test_a_file_without_a_table_of_events_is_one_clear_line(content, wanted, saved):
+    with pytest.raises(ValueError, match=wanted) as error:
+        open_recording(saved(content))
+    assert "\n" not in str(error.value)
+
+
+def test_a_pickled_object_is_never_loaded(saved):
+    with pytest.raises(ValueError, match="holds no events"):
+        open_recording(saved(tw.npy(np.array([print], object))))
+
+
+# --- damage ---
+
+
+def leniently_opened(path: Path) -> Recording | None:
+    """The recording, or None where opening or decoding it is refused by one clear line."""
+    try:
+        recording = open_recording(path, on_disorder="drop", on_truncated="keep")
+        recording.events()
+    except ValueError as error:
+        if not str(error).startswith(f"{path}: ") or "\n" in str(error):
+            raise AssertionError(f"not one clear line: {error}") from error
+        return None
+    return recording
+
+
+def spread(n: int, most: int) -> list[int]:
+    """All of range(n), or `most` of them drawn with a seed."""
+    return list(range(n)) if n <= most else sorted(np.random.default_rng(n).choice(n, most, replace=False).tolist())
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_truncations_give_a_clear_error_or_fewer_whole_events(name, saved):
+    content = LAYOUTS[name](FEW)
+    path = saved(content)
+    for length in reversed(spread(len(content), 400)):
+        os.truncate(path, length)
+        recording = leniently_opened(path)
+        if recording is not None:
+            rest = decoded(recording)
+            assert rest == FEW[: len(rest)], length
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_flipped_bits_give_a_clear_error_or_events_inside_the_geometry(name, saved):
+    content = LAYOUTS[name](FEW)
+    path = saved(content)
+    with path.open("r+b", buffering=0) as file:
+        for at, bits in product(spread(len(content), 30 if name.startswith("hdf5") else 100), (0x01, 0x80, 0xFF)):
+            os.pwrite(file.fileno(), bytes([content[at] ^ bits]), at)
+            recording = leniently_opened(path)
+            if recording is not None:
+                events = recording.events()
+                assert not events.unit.size or events.unit.max() < recording.format.size, (at, bits)
+                assert (np.diff(events.t_us) >= 0).all(), (at, bits)
+            os.pwrite(file.fileno(), content[at : at + 1], at)
+
+
+# --- real files ---
+
+
+@needs_data("recordings")
+def test_the_columns_of_a_real_npz_are_the_events_of_their_raw_file():
+    table = open_recording(DATA / "recordings/evt3_sample.reference.npz", 1280, 720).events()
+    raw = open_recording(DATA / "recordings/evt3_sample.raw").events()
+    assert table.t_us.size == 219_596
+    assert np.array_equal(table.t_us, raw.t_us)
+    assert np.array_equal(table.unit, raw.unit)
