@@ -42,7 +42,7 @@ def lif(spec: LIFSpec, episode: Packet) -> tuple[list[tuple[int, int]], list[np.
     last, stop = episode.begin_us // tick_us - 1, -(-episode.end_us // tick_us)
     v = [f32(0)] * spec.n_out
     ceiling = [silence_ceiling(spec, j) for j in range(spec.n_out)]
-    spikes = []
+    spikes: list[tuple[int, int]] = []
     while True:
         restless = any(v[j] >= ceiling[j] for j in range(spec.n_out))
         tick = last + 1 if restless else min((k for k in inputs if k > last), default=stop)
@@ -81,7 +81,7 @@ def silence_ceiling(spec: LIFSpec, j: int) -> float:
         return -math.inf if b > 0 else threshold
     rest = max(b, 0) / (1 - d)
     margin = 2**-21 * max(rest, threshold) / (1 - d)
-    return f32(threshold - margin) if rest + margin < threshold else -math.inf
+    return float(f32(threshold - margin)) if rest + margin < threshold else -math.inf
 
 
 def lif_every_tick(spec: LIFSpec, episode: Packet) -> tuple[list[tuple[int, int]], float]:
@@ -126,7 +126,7 @@ class Bin:
 def readout(spec: ReadoutSpec, episode: Packet, every_us: int | None = None, window_us: int = 0, exit_at: float | None = None,
             rearm: bool = False) -> list[tuple[int, list[np.float32]]]:
     """The decisions: (t_us, value of each class)."""
-    layer, decisions = Integrator(spec, episode), []
+    layer, decisions = Integrator(spec, episode), list[tuple[int, list[np.float32]]]()
     bins = [layer.new_bin()]  # the oldest first; the last is open
     for at_us, regular in moments(episode, every_us):
         if not regular and decisions and decisions[-1][0] == at_us - 1:
@@ -138,7 +138,7 @@ def readout(spec: ReadoutSpec, episode: Packet, every_us: int | None = None, win
                 if not rearm:
                     break
                 layer.v, bins = [f32(0)] * spec.n_out, [layer.new_bin()]
-        if window_us:
+        if window_us and every_us:
             bins = [*bins, layer.new_bin()][-(window_us // every_us) :]
     return decisions
 
@@ -155,7 +155,8 @@ class Integrator:
 
     def __init__(self, spec: ReadoutSpec, episode: Packet) -> None:
         self.spec, self.left, self.v = spec, events(episode), [f32(0)] * spec.n_out
-        self.tick = episode.begin_us // (spec.tick_us or 1)
+        self.tick_us = spec.tick_us or 1
+        self.tick = episode.begin_us // self.tick_us
         self.weight = np.eye(spec.n_out, dtype=f32) if spec.weight is None else spec.weight
         self.bias = [f32(0)] * spec.n_out if spec.bias is None else list(spec.bias)
 
@@ -168,10 +169,10 @@ class Integrator:
                 bin.counts[i] += float(value)
                 bin.evidence += 1
             return
-        stop = at_us // self.spec.tick_us if regular else -(-at_us // self.spec.tick_us)
+        stop = at_us // self.tick_us if regular else -(-at_us // self.tick_us)
         while self.tick < stop:
             self.tick += 1
-            self.run_tick(bin, self.taken(self.tick * self.spec.tick_us))
+            self.run_tick(bin, self.taken(self.tick * self.tick_us))
 
     def taken(self, before_us: int) -> list[Event]:
         taken = [event for event in self.left if event[0] < before_us]
