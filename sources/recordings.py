@@ -40,7 +40,7 @@ class Recording:
     def check(self) -> None:
         """Raise the ValueError that the header and the size alone foretell."""
         if self.header.tail_bytes and self.on_truncated == "error":
-            raise Truncated(truncated(self.header))
+            raise Truncated(truncated(self.header, self.header.tail_bytes))
 
     def decoder(self) -> Decoder:
         """Imports and compiles what decoding this recording needs."""

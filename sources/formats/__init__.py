@@ -18,12 +18,16 @@ all formats, in sources/recordings.py. Data besides the events (triggers, frames
 `Chunk.counts`, by a name that says what it is; sensors that are not cameras set another `Header.shape`.
 """
 
+from sources.formats.aedat2 import AEDAT2
+from sources.formats.aedat3 import AEDAT3
+from sources.formats.aedat4 import AEDAT4
 from sources.formats.dat import DAT
+from sources.formats.event_stream import ES
 from sources.formats.hdf5 import HDF5
 from sources.formats.header import RecordingFormat
 from sources.formats.nmnist import NMNIST
 from sources.formats.npy import NPY
 from sources.formats.npz import NPZ
-from sources.formats.prophesee_raw import EVT2, EVT3
+from sources.formats.prophesee_raw import EVT2, EVT3, EVT21
 
-FORMATS: tuple[RecordingFormat, ...] = (EVT3, EVT2, DAT, NPY, NPZ, HDF5, NMNIST)
+FORMATS: tuple[RecordingFormat, ...] = (EVT3, EVT2, EVT21, DAT, AEDAT4, AEDAT3, AEDAT2, ES, NPY, NPZ, HDF5, NMNIST)

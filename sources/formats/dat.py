@@ -42,7 +42,7 @@ def load(header: Header) -> Decoder:
     from sources.kernels.dat import decode_v1, decode_v2
 
     kernel = decode_v2 if header.details["version"] >= 2 else decode_v1
-    return partial(decode_words, kernel=kernel, item="<u4", word_bytes=RECORD_BYTES)
+    return partial(decode_words, kernel=kernel, item="<u4", word_bytes=RECORD_BYTES, most=1, wrap_us=1 << 32)
 
 
 DAT = RecordingFormat("dat", recognise, load)

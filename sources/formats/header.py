@@ -15,6 +15,10 @@ from sources.cut import Events
 class Truncated(ValueError):
     """The recording ends in the middle of a record: it was cut off."""
 
+    def __init__(self, message: str, tail_bytes: int = 0) -> None:
+        super().__init__(message)
+        self.tail_bytes = tail_bytes  # of half a record at the end
+
 
 TimeUnit = Literal["s", "ms", "us", "ns"]
 US_PER = {"s": 1_000_000.0, "ms": 1000.0, "us": 1.0, "ns": 0.001}
@@ -51,6 +55,8 @@ class Header:
     geometry_from: str  # header, option, or the format's default
     tail_bytes: int = 0  # of half a record at the end
     details: dict[str, Any] = field(default_factory=dict)  # what else the header tells
+    kind: Literal["spikes", "graded"] = "spikes"
+    stream: str = "events"  # which of the streams of the file is read: events, or one that its format names
 
 
 class Chunk(NamedTuple):
@@ -75,6 +81,11 @@ class RecordingFormat:
     name: str
     recognise: Callable[[Peek], Header | None]  # None: not mine. ValueError: mine, but it cannot be read
     load: Callable[[Header], Decoder]  # imports what decoding needs: this is where kernels are compiled
+    streams: tuple[str, ...] = ()  # what else than its events can be read from a file: triggers, exposures
+
+
+TRIGGER_CHANNELS = 32
+TRIGGER_SHAPE = (2, TRIGGER_CHANNELS)  # falling and rising edges, each by channel
 
 
 def camera_geometry(

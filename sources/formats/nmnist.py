@@ -35,7 +35,7 @@ def recognise(peek: Peek) -> Header | None:
 def load(header: Header) -> Decoder:
     from sources.kernels.atis import decode
 
-    return partial(decode_words, kernel=decode, item="u1", word_bytes=RECORD_BYTES)
+    return partial(decode_words, kernel=decode, item="u1", word_bytes=RECORD_BYTES, most=1, wrap_us=1 << 23)
 
 
 NMNIST = RecordingFormat("nmnist", recognise, load)

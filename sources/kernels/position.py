@@ -15,6 +15,14 @@ LOW = 11  # its lower bits, likewise
 Y = 12  # the row of the events that follow; -1: not yet
 BASE_X = 13  # the column of the vector that follows; -1: not yet
 POLARITY = 14  # its polarity
-LENGTH = 15
+IMU = 15  # words (or packets) of inertial data, skipped
+FRAMES = 16  # words (or packets) of frames, skipped
+SPECIAL = 17  # words of other kinds, skipped
+CHANGES = 18  # changes of contrast, skipped where another stream of the file is read
+EXPOSURES = 19  # threshold crossings, skipped likewise
+PAYLOAD = 20  # bytes that events carry besides, skipped
+RESETS = 21  # marks of a reset (of the state machine, or of the clock)
+INVALID = 22  # events that the recording marks as invalid, skipped
+LENGTH = 23
 
 BEFORE_ALL_US = -(2**62)
