@@ -6,15 +6,27 @@ from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, cast
 
+from operators.arbiter_lines import ArbiterLinesConfig
 from operators.background_activity import BackgroundActivityConfig
+from operators.bernoulli import BernoulliConfig
 from operators.crop_pool import CropPoolConfig
 from operators.delay import DelayConfig
+from operators.flicker import FlickerConfig
 from operators.hot_pixels import HotPixelsConfig
+from operators.latency import LatencyConfig
 from operators.lif import LIFConfig
+from operators.orient import OrientConfig
+from operators.poisson import PoissonConfig
 from operators.polarity import PolarityConfig
+from operators.rate_limit import RateLimitConfig
 from operators.readout import ReadoutConfig
 from operators.refractory import RefractoryConfig
 from operators.residual import ResidualConfig
+from operators.send_on_delta import SendOnDeltaConfig
+from operators.stcf import StcfConfig
+from operators.time_surface import TimeSurfaceConfig
+from operators.undistort import UndistortConfig
+from operators.voxel import VoxelConfig
 from pipeline.config import KINDS, Catalog
 from pipeline.contract import Config, OperatorConfig, SinkConfig, SourceConfig
 from sinks.json_lines import JsonLinesConfig
@@ -41,6 +53,18 @@ OPERATORS: dict[str, type[OperatorConfig]] = {
     "hot_pixels": HotPixelsConfig,
     "crop_pool": CropPoolConfig,
     "polarity": PolarityConfig,
+    "stcf": StcfConfig,
+    "arbiter_lines": ArbiterLinesConfig,
+    "flicker": FlickerConfig,
+    "rate_limit": RateLimitConfig,
+    "orient": OrientConfig,
+    "undistort": UndistortConfig,
+    "poisson": PoissonConfig,
+    "bernoulli": BernoulliConfig,
+    "latency": LatencyConfig,
+    "send_on_delta": SendOnDeltaConfig,
+    "time_surface": TimeSurfaceConfig,
+    "voxel": VoxelConfig,
     "lif": LIFConfig,
     "delay": DelayConfig,
     "readout": ReadoutConfig,
