@@ -29,20 +29,28 @@ from operators.undistort import UndistortConfig
 from operators.voxel import VoxelConfig
 from pipeline.config import KINDS, Catalog
 from pipeline.contract import Config, OperatorConfig, SinkConfig, SourceConfig
+from sinks.arrow import ArrowConfig
+from sinks.csv import CsvConfig
+from sinks.hdf5 import Hdf5Config
 from sinks.json_lines import JsonLinesConfig
+from sinks.parquet import ParquetConfig
 from sinks.print import PrintConfig
+from sinks.record import RecordConfig
 from sinks.score import ScoreConfig
+from sinks.sqlite import SqliteConfig
 from sinks.zmq_publish import ZmqPublishConfig
 from sources.dvs_dataset import DvsDatasetConfig
 from sources.dvs_file import DvsFileConfig
 from sources.dvs_scene import DvsSceneConfig
 from sources.memory import MemoryConfig
 from sources.merge import MergeConfig
+from sources.recorded import RecordedConfig
 
 SOURCES: dict[str, type[SourceConfig]] = {
     "dvs_file": DvsFileConfig,
     "dvs_dataset": DvsDatasetConfig,
     "dvs_scene": DvsSceneConfig,
+    "recorded": RecordedConfig,
     "memory": MemoryConfig,
     "merge": MergeConfig,
 }
@@ -74,6 +82,12 @@ OPERATORS: dict[str, type[OperatorConfig]] = {
 SINKS: dict[str, type[SinkConfig]] = {
     "print": PrintConfig,
     "json_lines": JsonLinesConfig,
+    "csv": CsvConfig,
+    "parquet": ParquetConfig,
+    "arrow": ArrowConfig,
+    "hdf5": Hdf5Config,
+    "sqlite": SqliteConfig,
+    "record": RecordConfig,
     "score": ScoreConfig,
     "zmq_publish": ZmqPublishConfig,
 }

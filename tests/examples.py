@@ -5,7 +5,7 @@ A component of the catalog that has no row here fails the suite. Options in whic
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
@@ -17,12 +17,13 @@ from pipeline.config import component
 from pipeline.layer_spec import DelaySpec, LIFSpec, ReadoutSpec
 from pipeline.model_file import Model, save_model
 from pipeline.packet import Format, Packet
+from pipeline.packet_log import PacketLogWriter
 from spikeline.catalog import make_catalog
-from tests import contract_sinks, contract_sources
+from tests import contract_sinks, contract_sources, seen_files
 from tests.contract import OperatorCase
 from tests.contract_sinks import SinkCase
 from tests.contract_sources import SourceCase
-from tests.packets import recording
+from tests.packets import recording, recut
 
 CATALOG = make_catalog(custom=False)
 DVS = Format("spikes", (2, 8, 8))
@@ -91,6 +92,28 @@ def four_digits(folder: Path) -> None:
     """Two classes of two samples."""
     for seed, name in enumerate(("3/a.bin", "3/b.bin", "7/c.bin", "7/d.bin")):
         write_nmnist(folder / name, seed)
+
+
+def recorded_packets(folder: Path) -> None:
+    """Two recordings: one whose process died in an episode, and one in three parts."""
+    for path, packets in (("run.spkl", decision_packets()[:5]), *part_files(decision_packets())):
+        log = PacketLogWriter(folder / path, DECISIONS, "cam")
+        for packet in recut_short(packets):
+            log.write(packet)
+        log.close()
+    with open(folder / "run.spkl", "ab") as file:
+        file.write(b"half")
+
+
+def part_files(packets: tuple[Packet, ...]) -> Iterator[tuple[str, tuple[Packet, ...]]]:
+    for number in range(3):
+        yield f"parts-{number:05d}.spkl", packets[2 * number : 2 * number + 2]
+
+
+def recut_short(packets: Iterable[Packet]) -> Iterator[Packet]:
+    """Packets of at most 10 ms."""
+    for packet in packets:
+        yield from recut(packet, list(range(packet.begin_us + 10_000, packet.end_us, 10_000)))
 
 
 OPERATORS = [
@@ -169,13 +192,25 @@ SOURCES = [
     SourceExample({"type": "memory", "shape": [12], "events": [[5, 3, 0.5], [5, 1, -2.0]]}),
     SourceExample({"type": "memory", "shape": [2, 4], "items": ITEMS}, recut=(),
                   excluded={contract_sources.check_packets_respect_their_length: "items are handed out as they are given"}),
+    SourceExample({"type": "recorded", "path": "{folder}/run.spkl"}, recut=(), files=recorded_packets),
+    SourceExample({"type": "recorded", "path": "{folder}/parts.spkl", "from_s": 0.012}, recut=(), files=recorded_packets),
     SourceExample({"type": "merge", "sources": [{**SCENE, "episodes": 2}, {**SCENE, "episodes": 3, "camera_seed": 7}]}),
 ]
 
+RECORDS_SILENCE = {contract_sinks.check_sink_takes_empty_packets: "time that passes is recorded too: each is a packet"}
 SINKS = [
     SinkExample({"type": "print"}),
     SinkExample({"type": "print", "final_only": True}, EXITING),
     SinkExample({"type": "json_lines", "path": "{folder}/decisions.jsonl"}, seen=content_of("decisions.jsonl")),
+    SinkExample({"type": "csv", "path": "{folder}/decisions.csv"}, misfit=None, seen=content_of("decisions.csv")),
+    SinkExample({"type": "parquet", "path": "{folder}/d.parquet"}, misfit=None, seen=seen_files.parquet("d.parquet")),
+    SinkExample({"type": "arrow", "path": "{folder}/d.arrow"}, EXITING, misfit=None, seen=seen_files.arrow("d.arrow")),
+    SinkExample({"type": "hdf5", "path": "{folder}/d.h5"}, misfit=None, seen=seen_files.hdf5("d.h5")),
+    SinkExample({"type": "sqlite", "path": "{folder}/d.sqlite"}, seen=seen_files.sqlite("d.sqlite")),
+    SinkExample({"type": "record", "path": "{folder}/run.spkl", "parquet": True}, misfit=None,
+                seen=seen_files.recording("run.spkl"), excluded=RECORDS_SILENCE),
+    SinkExample({"type": "record", "path": "{folder}/run.spkl", "rotate_s": 0.01}, misfit=None,
+                seen=seen_files.recording("run.spkl"), excluded=RECORDS_SILENCE),
     SinkExample({"type": "score"}),
     SinkExample({"type": "score", "report_json": "{folder}/score.json"}, EXITING, seen=content_of("score.json")),
     SinkExample({"type": "zmq_publish", "bind": "ipc://{folder}/out"}, misfit=None,
