@@ -50,6 +50,11 @@ def run_processes(job: Job, stop: threading.Event, on_update: Update | None,
         startup_s = time.monotonic() - begin_s
         for child in reversed(children):
             child.say("go")
+        # What a closed socket still holds is lost if its receiver is at its high-water mark: a stage may close its links only
+        # when the one behind it has received the end, so they leave in reverse.
+        for child in reversed(children):
+            watch.until(lambda child=child: child.done)  # type: ignore[misc]
+            child.say("leave")
         watch.until(lambda: all(child.ended for child in children))
         return {child.name: child.report for child in children}, startup_s
     finally:
@@ -119,10 +124,10 @@ class _Child:
     def close(self) -> None:
         """End the process if it has not ended, and reap it."""
         if self.process.stdout is not None:
-            while self.done and self.relay():
+            while self.ended and self.relay():
                 pass
             self.process.stdout.close()
-        if not self.done:
+        if not self.ended:
             self.process.kill()
         self.process.wait()
         self.pipe.close()

@@ -1,6 +1,7 @@
 """The program of one stage's process. The runner starts it, tells it its job on stdin, and reads its reports from a pipe.
 
-stdin: the job (a JSON line with the import path, then a pickle), then the lines "go" and, to end the stream early, "stop".
+stdin: the job (a JSON line with the import path, then a pickle), then the lines "go", to end the stream early "stop", and
+"leave" once the next stage has all that this one sent: the links stay open until then.
 While stdin stays open the runner lives; when it closes before the work is done the process ends at once, so that no stage
 outlives its runner. Reports, one JSON object a line: ready, report, saved, done, error.
 """
@@ -51,7 +52,8 @@ class StageProcess:
 
     def __init__(self, index: int, job: Job, pipe: int, ipc_folder: str) -> None:
         self._index, self._job, self._pipe, self._ipc_folder = index, job, pipe, ipc_folder
-        self._go, self._stop, self._done = threading.Event(), threading.Event(), threading.Event()
+        self._words = {word: threading.Event() for word in (b"go", b"stop", b"leave")}
+        self._go, self._stop, self._leave = self._words.values()
         self._maker = StageMaker(job, self._wait, lambda name, barrier: self.tell("saved", barrier=barrier))
         self.name = self._maker.plans[index].name
         self._next_report_s = float("inf") if job.report_every_s is None else 0.0
@@ -77,7 +79,7 @@ class StageProcess:
         self._maker.close()
         self._stage.close()
         self.tell("done", report=self._report())
-        self._done.set()
+        self._leave.wait()
         for link in (self._inbox, self._outbox):
             if link is not None:
                 link.close()
@@ -93,8 +95,8 @@ class StageProcess:
 
     def _listen(self) -> None:
         for line in sys.stdin.buffer:
-            (self._go if line.strip() == b"go" else self._stop).set()
-        if not self._done.is_set():
+            self._words[line.strip()].set()
+        if not self._leave.is_set():
             shutil.rmtree(self._ipc_folder, ignore_errors=True)
             os._exit(ORPHANED)
 

@@ -73,6 +73,9 @@ class MemoryLink:
 class ZmqOutbox:
     """PUSH, connected to the inbox of the next stage. Waits while the next stage is `high_water` packets behind.
 
+    Close it only when the other end has received the end: an inbox at its high-water mark gives up what is left in the
+    operating system's buffers as soon as it sees the connection closed.
+
     waited is called with the seconds that a send had to wait. high_water: packets queued at each end.
     """
 

@@ -144,6 +144,12 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path) -> None:
     assert run(broken, inline=True, resume=tmp_path / "c")["resumed_from"] == 6
 
 
+def test_a_source_that_is_long_done_loses_nothing_on_the_way_to_a_slow_stage(tmp_path: Path) -> None:
+    source, operator = CountingConfig(episodes=1, packets=500), SummingConfig(work_ms=1)
+    summary = run(graph(tmp_path, source=source, operator=operator, high_water=1))
+    assert (summary["decisions"], summary["dropped_packets"]) == (500, 0)
+
+
 def test_realtime_hands_out_no_packet_before_it_is_due(tmp_path: Path) -> None:
     source = CountingConfig(episodes=2, packets=20, pace="realtime", gap_ms=10)
     begin_s = time.monotonic()
