@@ -1,5 +1,8 @@
 """Training runs: they learn, they stop and go on as if undisturbed, and their recipe's mistakes are all named."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -14,6 +17,7 @@ from trainer.network import Outcome  # noqa: E402
 from trainer.recipe import read_recipe  # noqa: E402
 from trainer.start import start  # noqa: E402
 
+CONFIGS = Path(__file__).parent.parent / "configs"
 CATALOG = make_catalog(custom=False)
 RECIPE = """
 train: {type: dvs_scene, width: 8, height: 8, motions: [right, left], episode_ms: [60, 100], seed: 1, episodes: 24}
@@ -155,3 +159,18 @@ def test_early_decisions_are_those_before_each_samples_own_end():
     found, labels = early(outcome, torch.tensor([7, 8]), 2)
     assert labels.tolist() == [7, 8, 7]  # after 2 ticks both, after 4 the longer one, its end at 6 is no early decision
     assert found.tolist() == [scores[1, 0].tolist(), scores[1, 1].tolist(), scores[3, 0].tolist()]
+
+
+@pytest.mark.parametrize("name", ["motion", "nmnist"])
+def test_a_shipped_model_is_what_its_recipe_says_small_and_sparse(name):
+    options = read_recipe(CONFIGS / "train" / f"{name}.yaml", [], CATALOG)
+    path = CONFIGS / "models" / f"{name}.safetensors"
+    model = load_model(path)
+    assert path == Path(os.path.normpath(options.export.path))
+    assert path.stat().st_size < 1_500_000
+    assert list(model.layers) == [layer.name for layer in options.model.layers]
+    assert model.input.shape == options.operators[0].to
+    assert (model.trained_on, model.metrics["seed"]) == (options.export.trained_on, options.training.seed)
+    assert model.metrics["validation_accuracy"] >= 0.95
+    assert all(rate < 0.15 for rate in model.metrics["spikes_per_neuron_and_tick"].values())
+    assert (model.layers["hidden_delay"].delay_us > 0).sum() > 50
