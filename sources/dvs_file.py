@@ -50,9 +50,11 @@ class DvsFileConfig(ReplayConfig):
     )
     delimiter: str | None = Field(None, min_length=1, max_length=1, description="between the fields of a text; none: find out")
     table: str | None = Field(None, description="path of the table inside an HDF5 file, or the topic of a bag; none: find out")
+    channels: int | None = Field(None, ge=1, description="units of a table with columns t and unit that does not tell them")
 
     def open(self) -> Recording:
-        table = TableOptions(self.time_unit, dict(self.columns) if self.columns else None, self.delimiter, self.table)  # type: ignore[arg-type]
+        columns: dict[str, str | int] | None = dict(self.columns) if self.columns else None  # type: ignore[arg-type]
+        table = TableOptions(self.time_unit, columns, self.delimiter, self.table, self.channels)
         return open_recording(self.path, self.width, self.height, self.on_disorder, self.truncated, table)
 
     def check(self) -> Format:

@@ -6,6 +6,7 @@ They use the libraries that own the formats, or plain Python; they share nothing
 from __future__ import annotations
 
 import io
+import json
 import struct
 from collections.abc import Callable, Sequence
 from itertools import groupby
@@ -13,6 +14,8 @@ from typing import Any
 
 import h5py
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from tests.writers import AddressEvent
 
@@ -57,6 +60,37 @@ def hdf5(fill: Callable[[h5py.File], None]) -> bytes:
     with h5py.File(file, "w") as content:
         fill(content)
     return file.getvalue()
+
+
+def parquet(table: Any, rows: int = 5, **options: Any) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(table, file, row_group_size=rows, write_page_checksum=True, **options)
+    return file.getvalue()
+
+
+def arrow(table: Any, rows: int = 5) -> bytes:
+    file = io.BytesIO()
+    with pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table, max_chunksize=rows)
+    return file.getvalue()
+
+
+def addressed(events: Sequence[AddressEvent], width: int, height: int) -> Any:
+    """Columns t_us and unit, and the shape in the schema's metadata."""
+    unit = np.array([(p * height + y) * width + x for _, x, y, p in events], np.uint32)
+    table = pa.table({"t_us": np.array([event[0] for event in events], np.int64), "unit": unit})
+    return table.replace_schema_metadata({"spikeline": json.dumps({"shape": [2, height, width]})})
+
+
+def text(
+    events: Sequence[AddressEvent], order: str = "txyp", delimiter: str = " ", head: str = "", seconds: bool = False
+) -> bytes:
+    """One line an event. seconds: times with six decimals, else whole microseconds."""
+    lines = []
+    for t, x, y, p in events:
+        values = {"t": f"{t // 1_000_000}.{t % 1_000_000:06d}" if seconds else str(t), "x": str(x), "y": str(y), "p": str(p)}
+        lines.append(delimiter.join(values[key] for key in order) + "\n")
+    return (head + "".join(lines)).encode()
 
 
 def dsec(events: Sequence[AddressEvent], t_offset_us: int = 0) -> bytes:

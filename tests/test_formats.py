@@ -405,7 +405,7 @@ def test_real_files_are_inspected(name, figures):
 
 
 @needs_data("recordings")
-@pytest.mark.parametrize("name", ["slider_depth.txt", "stmnist.mat", "ros1_evt3.bag"])
+@pytest.mark.parametrize("name", ["stmnist.mat", "ros1_evt3.bag"])
 def test_real_files_of_other_formats_are_not_mistaken_for_known_ones(name):
     with pytest.raises(ValueError, match="not a recording of a known format"):
         open_recording(DATA / "recordings" / name)

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import sources.formats.tables as tables
+import sources.formats.text as text
 from sources.formats.header import TableOptions
 from sources.inspect import inspect
 from sources.recordings import Recording, open_recording
@@ -39,6 +41,20 @@ LAYOUTS: dict[str, Callable[[Sequence[AddressEvent]], bytes]] = {
     "hdf5 compound": lambda events: tw.hdf5(lambda file: file.update({"deep/in/it": tw.structured(events, tw.FAERY)})),
     "hdf5 group": lambda events: tw.hdf5(lambda file: file.create_group("rec").update(
         {"ts": np.array([e[0] for e in events]) / 1e6, **{k + "s": v for k, v in tw.columns(events).items() if k != "t"}})),
+    "text rpg": lambda events: tw.text(events, seconds=True),
+    "text csv": lambda events: tw.text(events, delimiter=",", head="t,x,y,p\n"),
+    "text csv x y p t": lambda events: tw.text(events, "xypt", ","),
+    "text csv with names in another order": lambda events: tw.text(events, "pyxt", ";", "pol;y;x;timestamp_us\n"),
+    "text with a comment": lambda events: tw.text(events, "xytp", "\t", "# x y t p\n\n"),
+    "parquet": lambda events: tw.parquet(pa.table(tw.columns(events))),
+    "parquet of units": lambda events: tw.parquet(tw.addressed(events, 34, 34), compression="zstd"),
+    "parquet timestamps": lambda events: tw.parquet(pa.table(
+        tw.columns(events) | {"t": pa.array([e[0] for e in events], pa.timestamp("us"))})),
+    "arrow": lambda events: tw.arrow(pa.table(tw.columns(events))),
+    "arrow of units": lambda events: tw.arrow(tw.addressed(events, 34, 34)),
+    "arrow nanoseconds, booleans": lambda events: tw.arrow(pa.table(
+        {"timestamp": pa.array([e[0] * 1000 for e in events], pa.duration("ns")),
+         **{k: v for k, v in tw.columns(events).items() if k in "xy"}, "on": [bool(e[3]) for e in events]})),
     "hdf5 matrix": lambda events: tw.hdf5(lambda file: file.update({"events": tw.matrix(events).astype(np.uint32)})),
 }
 
@@ -73,6 +89,7 @@ def test_a_table_comes_back_as_it_was_written(name, saved):
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_a_table_goes_on_from_the_position_of_any_chunk(name, saved, monkeypatch):
     monkeypatch.setattr(tables, "CHUNK_ROWS", 7)
+    monkeypatch.setattr(text, "CHUNK_BYTES", 120)
     recording = open_recording(saved(LAYOUTS[name](FEW)))
     chunks = list(recording.chunks())
     assert decoded(recording) == FEW
@@ -292,3 +309,37 @@ def test_the_columns_of_a_real_npz_are_the_events_of_their_raw_file():
     assert table.t_us.size == 219_596
     assert np.array_equal(table.t_us, raw.t_us)
     assert np.array_equal(table.unit, raw.unit)
+
+
+# --- tables of units ---
+
+
+def test_a_table_of_units_tells_its_shape_or_takes_it_from_the_options(saved):
+    table = pa.table({"t_us": [5, 7], "unit": [3, 600]})
+    assert open_recording(saved(tw.parquet(table))).header.shape == (601,)
+    assert open_recording(saved(tw.parquet(table)), table=TableOptions(channels=700)).header.shape == (700,)
+    assert open_recording(saved(tw.npz(t=np.array([5]), unit=np.array([3]), channels=np.array(700)))).header.shape == (700,)
+    told = table.replace_schema_metadata({"spikeline": '{"shape": [5, 200]}'})
+    assert open_recording(saved(tw.arrow(told))).events().unit.tolist() == [3, 600]
+    with pytest.raises(ValueError, match="unit 600 of event 1 lies outside of 20 units"):
+        open_recording(saved(tw.arrow(table.replace_schema_metadata({"spikeline": '{"shape": [20]}'})))).events()
+
+
+def test_a_table_with_values_is_a_graded_recording(saved):
+    table = pa.table({"t_us": [5, 7], "unit": [3, 4], "value": pa.array([0.5, -2.0], pa.float32())})
+    recording = open_recording(saved(tw.parquet(table)))
+    value = recording.events().value
+    assert recording.header.kind == "graded"
+    assert value is not None
+    assert value.tolist() == [0.5, -2.0]
+
+
+@pytest.mark.parametrize(("table", "wanted"), [
+    (pa.table({"a": [1]}), r"columns t, x, y and p \(or t and unit\) are wanted, there are a"),
+    (pa.table({"t_us": [1, None], "unit": [1, 2]}), "column t_us has an empty cell"),
+    (pa.table({"t_us": ["one"], "unit": [1]}), "column t_us must hold numbers, not string"),
+    (pa.table({"t_us": [1], "unit": [1]}).replace_schema_metadata({"spikeline": "{}"}), "must be JSON with a shape"),
+])
+def test_an_unfit_parquet_file_is_one_clear_line(table, wanted, saved):
+    with pytest.raises(ValueError, match=wanted):
+        open_recording(saved(tw.parquet(table)))

@@ -21,6 +21,7 @@ all formats, in sources/recordings.py. Data besides the events (triggers, frames
 from sources.formats.aedat2 import AEDAT2
 from sources.formats.aedat3 import AEDAT3
 from sources.formats.aedat4 import AEDAT4
+from sources.formats.arrow import ARROW, PARQUET
 from sources.formats.dat import DAT
 from sources.formats.event_stream import ES
 from sources.formats.hdf5 import HDF5
@@ -29,5 +30,8 @@ from sources.formats.nmnist import NMNIST
 from sources.formats.npy import NPY
 from sources.formats.npz import NPZ
 from sources.formats.prophesee_raw import EVT2, EVT3, EVT21
+from sources.formats.text import TEXT
 
-FORMATS: tuple[RecordingFormat, ...] = (EVT3, EVT2, EVT21, DAT, AEDAT4, AEDAT3, AEDAT2, ES, NPY, NPZ, HDF5, NMNIST)
+FORMATS: tuple[RecordingFormat, ...] = (
+    EVT3, EVT2, EVT21, DAT, AEDAT4, AEDAT3, AEDAT2, ES, NPY, NPZ, HDF5, ARROW, PARQUET, TEXT, NMNIST,
+)  # fmt: skip

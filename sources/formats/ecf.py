@@ -23,15 +23,14 @@ def read_rows(path: object, dataset: h5py.Dataset, first: int, past: int) -> Col
     length = dataset.chunks[0]
     parts = []
     for start in range(first // length * length, past, length):
-        block = _chunk(path, dataset, start)
-        parts.append([column[max(first - start, 0) : past - start] for column in block])
+        parts.append([column[max(first - start, 0) : past - start] for column in _chunk(path, dataset, start)])
     if not parts:
         return Columns(*(np.empty(0, np.int64) for _ in "txyp"))
     return Columns(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
-def _chunk(path: object, dataset: h5py.Dataset, start: int) -> Columns:
-    """One chunk, decoded; where the codec was not applied to it, as it stands."""
+def _chunk(path: object, dataset: h5py.Dataset, start: int) -> list[np.ndarray]:
+    """t, x, y and p of one chunk, decoded; where the codec was not applied to it, as it stands."""
     try:
         mask, stored = dataset.id.read_direct_chunk((start,))
     except (OSError, ValueError, RuntimeError) as error:
@@ -39,14 +38,14 @@ def _chunk(path: object, dataset: h5py.Dataset, start: int) -> Columns:
     expected = min(dataset.chunks[0], dataset.shape[0] - start)
     if mask & 1:
         rows = np.frombuffer(stored, dataset.dtype, len(stored) // dataset.dtype.itemsize)
-        columns = Columns(*(rows[name] for name in "txyp"))
+        columns = [rows[name] for name in "txyp"]
     else:
         room = min(int(dataset.chunks[0]), MOST_EVENTS)
         t, x, y, p = (np.empty(room, np.int64) for _ in "txyp")
         n = decode(np.frombuffer(stored, np.uint8), t, x, y, p)
-        columns = Columns(t[:n], x[:n], y[:n], p[:n]) if n >= 0 else Columns(t[:0], x, y, p)
-    if columns.t.size < expected:
-        raise _damaged(path, start, f"{columns.t.size} of {expected} events")
+        columns = [column[: max(n, 0)] for column in (t, x, y, p)]
+    if columns[0].size < expected:
+        raise _damaged(path, start, f"{columns[0].size} of {expected} events")
     return columns
 
 

@@ -64,7 +64,9 @@ def _header(peek: Peek, file: h5py.File) -> Header:
     time_unit = {"prophesee": "us", "dsec": "us", "mvsec": "s"}.get(layout) or _time_unit(table, columns)
     declared = _geometry(table) or _geometry(file[path].parent) or _geometry(file)
     usual = {"dsec": (640, 480), "mvsec": (346, 260)}.get(layout)
-    if not declared and not peek.geometry and usual and (look.x < usual[0]).all() and (look.y < usual[1]).all():
+    if usual and not declared and not peek.geometry and look.x is not None and look.y is not None and (
+        (look.x < usual[0]).all() and (look.y < usual[1]).all()
+    ):
         declared, details["geometry"] = usual, f"that of {layout}"
     return table_header(peek, "hdf5", rows, look, time_unit=time_unit, declared=declared, details=details)
 
@@ -108,7 +110,7 @@ def _is_table(peek: Peek, thing: Any) -> bool:
 
     if isinstance(thing, h5py.Group):
         names = [name for name in thing if isinstance(thing.get(name), h5py.Dataset) and thing[name].ndim == 1]
-        return len(names) >= 4 and find_columns(peek, names) is not None
+        return len(names) >= 2 and find_columns(peek, names) is not None
     if thing.dtype.names is not None:
         return thing.ndim == 1 and find_columns(peek, thing.dtype.names) is not None
     return thing.ndim == 2 and thing.shape[1] == 4 and thing.dtype.kind in "iuf"
@@ -224,7 +226,7 @@ def _reader(path: object, table: Any, columns: dict[str, Any]) -> Iterator[ReadR
     def read(first: int, past: int) -> Columns:
         try:
             if isinstance(table, h5py.Group):
-                return Columns(*(table[columns[key]][first:past] for key in "txyp"))
+                return Columns.of(columns, lambda name: table[name][first:past])
             return pick(table[first:past], columns)
         except DAMAGED as error:
             raise _damaged(path, error) from None

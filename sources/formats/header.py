@@ -31,6 +31,7 @@ class TableOptions(NamedTuple):
     columns: dict[str, str | int] | None = None  # which column of the file holds t, x, y or p: its name, or its number from 0
     delimiter: str | None = None  # between the fields of a line of text
     table: str | None = None  # path of the table inside the file (HDF5, npz, bags)
+    channels: int | None = None  # units of a stream that is no camera's
 
 
 class Peek(NamedTuple):

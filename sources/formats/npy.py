@@ -65,7 +65,7 @@ def recognise(peek: Peek) -> Header | None:
         first = read(0, min(rows, LOOKED_AT))
     chosen, look = find_table_columns(peek, first)
     unit = unit_of_name(str(chosen["t"]))[1] if dtype.names is not None else None
-    details = {"dtype": str(dtype), "columns": {key: chosen[key] for key in "txyp"}}
+    details = {"dtype": str(dtype), "columns": dict(chosen)}
     return table_header(peek, "npy", rows, look, time_unit=unit, tail_bytes=tail_bytes, details=details)
 
 
@@ -87,8 +87,8 @@ def find_table_columns(peek: Peek, first: np.ndarray) -> tuple[dict[str, str] | 
 
 def pick(rows: np.ndarray, chosen: dict[str, str] | dict[str, int]) -> Columns:
     if rows.dtype.names is not None:
-        return Columns(*(rows[chosen[key]] for key in "txyp"))
-    return Columns(*(rows[:, int(chosen[key])] for key in "txyp"))
+        return Columns.of(chosen, lambda name: rows[name])
+    return Columns.of(chosen, lambda number: rows[:, int(number)])
 
 
 @contextmanager

@@ -48,11 +48,10 @@ def _header(peek: Peek, archive: ZipFile, arrays: dict[str, str]) -> Header:
         if len(lengths["t"]) != 1:
             raise ValueError(f"{peek.path}: the arrays t, x, y and p must be vectors, got {lengths['t']}")
         rows = lengths["t"][0]
-        look = Columns(*(opened[key].read(0, min(rows, LOOKED_AT)) for key in "txyp"))
-    declared = _scalar(archive, arrays, "width"), _scalar(archive, arrays, "height")
+        look = Columns.of(opened, lambda array: array.read(0, min(rows, LOOKED_AT)))
     unit = unit_of_name(chosen["t"])[1]
     return table_header(peek, "npz", rows, look, time_unit=unit, details={"members": members},
-                        declared=None if None in declared else declared)  # type: ignore[arg-type]
+                        shape=_told_shape(peek, archive, arrays))
 
 
 def _structured(peek: Peek, archive: ZipFile, arrays: dict[str, str]) -> Header:
@@ -73,15 +72,18 @@ def _structured(peek: Peek, archive: ZipFile, arrays: dict[str, str]) -> Header:
     return table_header(peek, "npz", shape[0], look, time_unit=unit, details=details)
 
 
-def _scalar(archive: ZipFile, arrays: dict[str, str], name: str) -> int | None:
-    """A single whole number that some writers put beside the columns."""
-    if name not in arrays:
-        return None
-    with archive.open(arrays[name]) as member:
-        array = _Array(name, member)
-        if array.layout.shape not in ((), (1,)) or array.layout.dtype.kind not in "iu":
-            return None
-        return int(array.read(0, 1)[0])
+def _told_shape(peek: Peek, archive: ZipFile, arrays: dict[str, str]) -> list[int] | None:
+    """The shape that some writers put beside the columns: width and height, or channels, or shape."""
+    told: dict[str, list[int]] = {}
+    for name in ("width", "height", "channels", "shape"):
+        if name in arrays:
+            with archive.open(arrays[name]) as member:
+                array = _Array(peek.path, member)
+                if array.layout.dtype.kind in "iu" and len(array.layout.shape) <= 1 and sum(array.layout.shape) <= 8:
+                    told[name] = [int(number) for number in array.read(0, (*array.layout.shape, 1)[0])]
+    if len(told.get("width", ())) == len(told.get("height", ())) == 1:
+        return [2, told["height"][0], told["width"][0]]
+    return told.get("channels") or told.get("shape")
 
 
 class _Array:
@@ -120,7 +122,7 @@ def _open_table(header: Header) -> Iterator[ReadRows]:
             try:
                 if "table" in members:
                     return pick(members["table"].read(first, past), header.details["columns"])
-                return Columns(*(members[key].read(first, past) for key in "txyp"))
+                return Columns.of(members, lambda array: array.read(first, past))
             except DAMAGED as error:
                 raise _damaged(header.path, error) from None
 

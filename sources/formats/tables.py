@@ -1,4 +1,4 @@
-"""Tables of events: columns t, x, y, p (or t and unit) of any types, in whatever file. What all table formats share.
+"""Tables of events: columns t, x, y, p (or t, unit and perhaps value) of any types. What all table formats share.
 
 A table format finds its columns, looks at the first rows, and gives `table_header` what it saw; its decoder is `decode_table`
 with a function that reads rows. Names are matched without case: t, ts, time, timestamp, each with a unit (t_us); x, y, also
@@ -8,12 +8,14 @@ The geometry is the option's, the header's, or the smallest of the well-known se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple
+from math import prod
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from pipeline.packet import NO_UNITS
 from sources.cut import Events
 from sources.formats.header import Chunk, Header, Peek, Truncated, camera_geometry
 from sources.formats.time_units import in_us, unit_of_name, unit_of_times
@@ -33,12 +35,19 @@ ORDERS = (("t", "x", "y", "p"), ("x", "y", "p", "t"), ("x", "y", "t", "p"))  # o
 
 
 class Columns(NamedTuple):
-    """Some rows of a table."""
+    """Some rows of a table: t with x, y and p, or t with unit and perhaps value."""
 
     t: np.ndarray
-    x: np.ndarray
-    y: np.ndarray
-    p: np.ndarray
+    x: np.ndarray | None = None
+    y: np.ndarray | None = None
+    p: np.ndarray | None = None
+    unit: np.ndarray | None = None
+    value: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, chosen: Mapping[str, Any], read: Callable[[Any], np.ndarray]) -> Columns:
+        """The columns that `chosen` names, each as `read` gives it."""
+        return cls(**{key: read(name) for key, name in chosen.items()})
 
 
 ReadRows = Callable[[int, int], Columns]
@@ -48,7 +57,10 @@ OpenTable = Callable[[Header], AbstractContextManager[ReadRows]]
 
 
 def find_columns(peek: Peek, names: Sequence[str]) -> dict[str, str] | None:
-    """Which of a table's columns holds t, x, y and p; None when they are not all there. The options win over the names."""
+    """Which of a table's columns holds t, x, y and p (or t, unit and value); None when they are not all there.
+
+    The options win over the names.
+    """
     chosen = {key: _named(peek, key, wanted, names) for key, wanted in (peek.options.columns or {}).items()}
     for key, aliases in ALIASES.items():
         if key not in chosen:
@@ -56,9 +68,15 @@ def find_columns(peek: Peek, names: Sequence[str]) -> dict[str, str] | None:
             if len(found) > 1:
                 raise ValueError(f"{peek.path}: columns {' and '.join(found)} may both hold {key}: set columns")
             if not found:
-                return None
+                return _units(chosen, names)
             chosen[key] = found[0]
     return chosen
+
+
+def _units(chosen: dict[str, str], names: Sequence[str]) -> dict[str, str] | None:
+    if "t" not in chosen or "unit" not in names:
+        return None
+    return {"t": chosen["t"], "unit": "unit"} | ({"value": "value"} if "value" in names else {})
 
 
 def _named(peek: Peek, key: str, wanted: str | int, names: Sequence[str]) -> str:
@@ -85,11 +103,10 @@ def find_order(peek: Peek, rows: np.ndarray) -> dict[str, int] | None:
 
 
 def _fits(rows: np.ndarray, places: dict[str, int]) -> bool:
-    """Whether the columns look like what they are taken for: addresses whole, polarities signs, times mostly not backwards."""
+    """Whether most rows look like what they are taken for: addresses whole, polarities signs, times not backwards."""
     t, x, y, p = (rows[:, places[key]].astype(np.float64) for key in "txyp")
-    addresses = all((v >= 0).all() and (np.rint(v) == v).all() for v in (x, y))
-    forwards = len(t) < 2 or (np.diff(t) >= 0).mean() > 0.9
-    return bool(addresses and forwards and np.isin(p, (-1, 0, 1)).all())
+    good = (x >= 0) & (np.rint(x) == x) & (y >= 0) & (np.rint(y) == y) & np.isin(p, (-1, 0, 1))
+    return bool(good.size and good.mean() > 0.9 and (len(t) < 2 or (np.diff(t) >= 0).mean() > 0.9))
 
 
 def table_header(
@@ -100,16 +117,42 @@ def table_header(
     *,
     time_unit: str | None = None,
     declared: tuple[int, int] | None = None,
+    shape: Sequence[int] | None = None,
     tail_bytes: int = 0,
     details: dict[str, Any] | None = None,
 ) -> Header:
-    """The header of a table of `rows` rows, of which `look` are the first. time_unit: as names and attributes tell it."""
+    """The header of a table of `rows` rows, of which `look` are the first.
+
+    time_unit: as names and attributes tell it; declared: width and height, likewise; shape: likewise, of any stream.
+    """
     time_unit = peek.options.time_unit or time_unit or unit_of_times(peek.path, look.t)
-    guess = peek.geometry or declared or _guess(look.x, look.y)
-    shape, geometry_from = camera_geometry(peek, declared, guess, MOST)
-    geometry_from = "the first events" if geometry_from == "default" else geometry_from
+    found, geometry_from = _shape(peek, look, declared, shape)
     known = {"time_unit": time_unit, "rows": rows}
-    return Header(peek.path, format, peek.size, 0, shape, geometry_from, tail_bytes, (details or {}) | known)
+    kind: Literal["spikes", "graded"] = "spikes" if look.value is None else "graded"
+    return Header(peek.path, format, peek.size, 0, found, geometry_from, tail_bytes, (details or {}) | known, kind)
+
+
+def _shape(
+    peek: Peek, look: Columns, declared: tuple[int, int] | None, shape: Sequence[int] | None
+) -> tuple[tuple[int, ...], str]:
+    """The shape of the events and who says so."""
+    if shape is not None and len(shape) == 3 and shape[0] == 2:
+        declared = shape[2], shape[1]
+    elif shape is not None:
+        if not shape or min(shape) < 1 or prod(shape) > 2**32:
+            raise ValueError(f"{peek.path}: a shape of {list(shape)} is not possible")
+        return tuple(shape), "header"
+    if look.x is None or look.y is None:
+        if peek.options.channels:
+            return (peek.options.channels,), "option"
+        if not peek.geometry and not declared:
+            units = whole(peek.path, "unit", look.unit if look.unit is not None else NO_UNITS, 0, most=2**32)
+            return (max(int(units.max(initial=0)), 0) + 1,), "the first events"
+        guess = peek.geometry or declared or (1, 1)
+    else:
+        guess = peek.geometry or declared or _guess(look.x, look.y)
+    camera, geometry_from = camera_geometry(peek, declared, guess, MOST)
+    return camera, "the first events" if geometry_from == "default" else geometry_from
 
 
 def _guess(x: np.ndarray, y: np.ndarray) -> tuple[int, int]:
@@ -138,30 +181,44 @@ def decode_table(header: Header, start: np.ndarray | None, open_table: OpenTable
 
 def addressed(header: Header, columns: Columns, row: int) -> Events:
     """Rows of any types as times and addresses, each checked. row: number of the first, for the error."""
+    t_us = in_us(header.path, columns.t, header.details["time_unit"], row) + header.details.get("t_offset_us", 0)
+    if columns.x is None or columns.y is None or columns.p is None:
+        value = None if columns.value is None else columns.value.astype(np.float32)
+        return Events(t_us, _unit(header, columns, row), value)
     _, height, width = header.shape
-    x, y = _whole(header, "x", columns.x, row), _whole(header, "y", columns.y, row)
+    x, y = whole(header.path, "x", columns.x, row), whole(header.path, "y", columns.y, row)
     outside = (x < 0) | (x >= width) | (y < 0) | (y >= height)
     if outside.any():
         at = int(np.argmax(outside))
         advice = "the file is damaged" if header.geometry_from == "header" else "set width and height, or the file is damaged"
         raise ValueError(f"{header.path}: event {row + at} lies at x={x[at]}, y={y[at]}, outside of {width}x{height}: {advice}")
-    t_us = in_us(header.path, columns.t, header.details["time_unit"], row) + header.details.get("t_offset_us", 0)
     return Events(t_us, ((_polarity(header, columns.p, row) * height + y) * width + x).astype(np.uint32))
 
 
-def _whole(header: Header, name: str, values: np.ndarray, row: int) -> np.ndarray:
+def _unit(header: Header, columns: Columns, row: int) -> np.ndarray:
+    size = prod(header.shape)
+    units = whole(header.path, "unit", columns.unit if columns.unit is not None else NO_UNITS, row, most=2**32)
+    outside = (units < 0) | (units >= size)
+    if outside.any():
+        at = int(np.argmax(outside))
+        raise ValueError(f"{header.path}: unit {units[at]} of event {row + at} lies outside of {size} units: set channels, "
+                         "or width and height, or the file is damaged")
+    return units.astype(np.uint32)
+
+
+def whole(path: object, name: str, values: np.ndarray, row: int, most: int = MOST) -> np.ndarray:
     """Values of any type as int64; what is no whole number, or a huge one, is an error."""
     if values.dtype.kind in "bi" or (values.dtype.kind == "u" and values.dtype.itemsize < 8):
         return values.astype(np.int64)
-    wrong = ~((values >= -MOST) & (values <= MOST) & (np.rint(values) == values))
+    wrong = ~((values >= -most) & (values <= most) & (np.rint(values) == values))
     if wrong.any():
         at = int(np.argmax(wrong))
-        raise ValueError(f"{header.path}: {name} of event {row + at} must be a whole number, got {values[at]}")
+        raise ValueError(f"{path}: {name} of event {row + at} must be a whole number, got {values[at]}")
     return values.astype(np.int64)
 
 
 def _polarity(header: Header, values: np.ndarray, row: int) -> np.ndarray:
-    p = _whole(header, "p", values, row)
+    p = whole(header.path, "p", values, row)
     wrong = (p < -1) | (p > 1)
     if wrong.any():
         at = int(np.argmax(wrong))
