@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.contract import Operator, OperatorConfig, Reporting, State
-from pipeline.packet import Format, Packet, join
+from pipeline.packet import Format, Packet, join, with_flags
 
 
 class Chain:
@@ -78,26 +78,6 @@ def part_of(state: State | None, prefix: str) -> State | None:
     if state is None:
         return None
     return {key.removeprefix(prefix + "."): array for key, array in state.items() if key.startswith(prefix + ".")}
-
-
-def with_flags(events: Packet, flags: Packet) -> Packet:
-    """The interval and events of one packet under the episode, last, label, lost and barrier of another."""
-    if events is flags:
-        return events
-    # Built past the constructor: the columns were checked when `events` was made, and this runs once an operator and packet.
-    packet = object.__new__(Packet)
-    put = object.__setattr__
-    put(packet, "begin_us", events.begin_us)
-    put(packet, "end_us", events.end_us)
-    put(packet, "t_us", events.t_us)
-    put(packet, "unit", events.unit)
-    put(packet, "value", events.value)
-    put(packet, "episode", flags.episode)
-    put(packet, "last", flags.last)
-    put(packet, "label", flags.label)
-    put(packet, "lost", flags.lost)
-    put(packet, "barrier", flags.barrier)
-    return packet
 
 
 def _is_foreign(config: OperatorConfig) -> bool:

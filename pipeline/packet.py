@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -60,7 +60,7 @@ class Format:
         return f"{self.kind} of shape {'x'.join(map(str, self.shape))}{tick}"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, init=False)
 class Packet:
     """All that happened on one stream in [begin_us, end_us). end_us promises that nothing earlier will follow.
 
@@ -73,8 +73,8 @@ class Packet:
 
     begin_us: int
     end_us: int
-    t_us: np.ndarray = field(default_factory=lambda: NO_TIMES)  # (n,) int64 us, non-decreasing, inside [begin_us, end_us)
-    unit: np.ndarray = field(default_factory=lambda: NO_UNITS)  # (n,) uint32, flat address inside Format.shape
+    t_us: np.ndarray  # (n,) int64 us, non-decreasing, inside [begin_us, end_us)
+    unit: np.ndarray  # (n,) uint32, flat address inside Format.shape
     value: np.ndarray | None = None  # (n,) float32 on graded streams and decisions; None for spikes
     episode: int = 0  # sample number
     last: bool = False  # the episode ends at end_us
@@ -82,19 +82,24 @@ class Packet:
     lost: int = 0  # events known to be missing from this interval
     barrier: int = -1  # >= 0: snapshot after this packet, then pass it on
 
-    def __post_init__(self) -> None:
-        t_us, unit, value = self.t_us, self.unit, self.value
-        if t_us.dtype != np.int64 or unit.dtype != np.uint32 or (value is not None and value.dtype != np.float32):
-            kinds = (t_us.dtype, unit.dtype, None if value is None else value.dtype)
-            raise TypeError(f"a packet holds t_us int64, unit uint32 and value float32 or None, got {kinds}")
-        if t_us.ndim != 1 or t_us.shape != unit.shape or (value is not None and value.shape != t_us.shape):
-            raise ValueError("a packet's t_us, unit and value must be vectors of one length")
-        if self.end_us < self.begin_us:
-            raise ValueError(f"a packet's end_us {self.end_us} lies before its begin_us {self.begin_us}")
-        t_us.flags.writeable = False
-        unit.flags.writeable = False
-        if value is not None:
-            value.flags.writeable = False
+    # Written out because every operator makes one of each packet: half the time of a generated one with __post_init__.
+    def __init__(self, begin_us: int, end_us: int, t_us: np.ndarray = NO_TIMES, unit: np.ndarray = NO_UNITS,
+                 value: np.ndarray | None = None, episode: int = 0, last: bool = False, label: int = -1, lost: int = 0,
+                 barrier: int = -1) -> None:
+        if end_us < begin_us:
+            raise ValueError(f"a packet's end_us {end_us} lies before its begin_us {begin_us}")
+        if t_us is not NO_TIMES or unit is not NO_UNITS or (value is not None and value is not NO_VALUES):
+            _check_columns(t_us, unit, value)
+        _put_begin_us(self, begin_us)
+        _put_end_us(self, end_us)
+        _put_t_us(self, t_us)
+        _put_unit(self, unit)
+        _put_value(self, value)
+        _put_episode(self, episode)
+        _put_last(self, last)
+        _put_label(self, label)
+        _put_lost(self, lost)
+        _put_barrier(self, barrier)
 
     @property
     def n(self) -> int:
@@ -114,6 +119,43 @@ class Packet:
             raise ValueError(f"times run backwards inside the packet that begins at {self.begin_us} us")
         if (greatest := int(self.unit.max())) >= format.size:
             raise ValueError(f"unit {greatest} lies outside of {format}")
+
+
+_put_begin_us, _put_end_us, _put_t_us, _put_unit, _put_value, _put_episode, _put_last, _put_label, _put_lost, _put_barrier = (
+    getattr(Packet, name).__set__ for name in Packet.__slots__
+)
+_TIME, _UNIT, _VALUE = NO_TIMES.dtype, NO_UNITS.dtype, NO_VALUES.dtype
+
+
+def _check_columns(t_us: np.ndarray, unit: np.ndarray, value: np.ndarray | None) -> None:
+    """Raise unless the columns are of their types and of one length; make them read-only."""
+    if t_us.dtype != _TIME or unit.dtype != _UNIT or (value is not None and value.dtype != _VALUE):
+        kinds = (t_us.dtype, unit.dtype, None if value is None else value.dtype)
+        raise TypeError(f"a packet holds t_us int64, unit uint32 and value float32 or None, got {kinds}")
+    if t_us.ndim != 1 or t_us.shape != unit.shape or (value is not None and value.shape != t_us.shape):
+        raise ValueError("a packet's t_us, unit and value must be vectors of one length")
+    t_us.flags.writeable = False
+    unit.flags.writeable = False
+    if value is not None:
+        value.flags.writeable = False
+
+
+def with_flags(events: Packet, flags: Packet) -> Packet:
+    """The interval and events of one packet under the episode, last, label, lost and barrier of another."""
+    if events is flags:
+        return events
+    packet = object.__new__(Packet)  # past the constructor: the columns were checked when `events` was made
+    _put_begin_us(packet, events.begin_us)
+    _put_end_us(packet, events.end_us)
+    _put_t_us(packet, events.t_us)
+    _put_unit(packet, events.unit)
+    _put_value(packet, events.value)
+    _put_episode(packet, flags.episode)
+    _put_last(packet, flags.last)
+    _put_label(packet, flags.label)
+    _put_lost(packet, flags.lost)
+    _put_barrier(packet, flags.barrier)
+    return packet
 
 
 def same_events(a: Packet, b: Packet) -> bool:

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.chain import Chain, part_of, with_flags
+from pipeline.chain import Chain, part_of
 from pipeline.contract import OperatorConfig, Reporting, SinkConfig, SourceConfig, State
 from pipeline.metrics import StageMetrics, Tally
 from pipeline.pace import Pacer
-from pipeline.packet import NO_VALUES, Format, Kind, Packet
+from pipeline.packet import NO_VALUES, Format, Kind, Packet, with_flags
 from pipeline.transport import Message, Outbox
 
 Saver = Callable[[int, State], None]
