@@ -10,11 +10,11 @@ import numpy as np
 from pydantic import Field
 
 from operators.model_layer import check_input, load_layer, read_layer
-from operators.open_tick import OpenTick
 from pipeline.contract import FilePath, OperatorConfig, State
 from pipeline.layer_spec import LIFSpec
-from pipeline.packet import Format, Packet
+from pipeline.packet import NO_TIMES, NO_UNITS, NO_VALUES, Format, Packet
 
+LAST, OPEN, UNSETTLED, STOP, CURSOR = range(5)  # the entries of the kernel's clock
 LEAST_ROOM = 4096  # spikes that the output buffer takes at least
 KEPT_TICKS, KEPT_ENTRIES = 1024, 2**18  # how far the table of decays reaches at most, and its greatest size
 
@@ -33,7 +33,8 @@ class LIFConfig(OperatorConfig):
 
     In: spikes or graded, n_in units of any shape, times in us, on no tick or on one that divides the layer's.
     Out: spikes of shape (n_out,), stamped with the begin of their tick and given out in the packet that closes it.
-    State: v (n_out,) float32 and the events of the open tick. Cost: n_out additions an event, n_out operations a tick with input.
+    State: v (n_out,) float32, to which the events of the open tick are added as they come. Cost: n_out additions an event,
+    n_out operations a tick with input.
     Errors: ValueError if the file is no model, the layer is not in it, or its size or tick does not fit the stream.
 
     Example: {type: lif, model: models/nmnist.safetensors, layer: hidden}
@@ -62,8 +63,8 @@ def out_format(n_out: int, tick_us: int | None, upstream: Format) -> Format:
 def make(spec: LIFSpec, upstream: Format) -> Callable[[State | None], LIF]:
     """What `prepare` returns, for a spec at hand instead of a model file."""
     check_input("the lif layer", spec.n_in, spec.tick_us, upstream)
-    law, graded = Law(spec), upstream.kind == "graded"
-    return lambda state: LIF(law, graded, state)
+    law = Law(spec)
+    return lambda state: LIF(law, state)
 
 
 class Law:
@@ -109,17 +110,18 @@ def ceiling(spec: LIFSpec) -> np.ndarray:
 class LIF:
     """The layer at work on one episode. Its output clock lags behind its input's to the last closed tick."""
 
-    def __init__(self, law: Law, graded: bool, state: State | None) -> None:
+    def __init__(self, law: Law, state: State | None) -> None:
         self._law = law
         self._tick_us = law.tick_us
-        self._open = OpenTick(graded, state)
         self._v = np.zeros(law.n_out, np.float32)
-        self._started, self._end_us, self._out_us, last, self._events, self._spikes = 0, 0, 0, 0, 0, 0
+        self._clock = np.zeros(5, np.int64)  # as the kernel has it
+        self._started, self._end_us, self._out_us, self._events, self._spikes = 0, 0, 0, 0, 0
+        self._clock[UNSETTLED] = (self._v >= law.ceiling).any()  # where the bias alone reaches the threshold
         if state is not None:
             self._v[:] = state["v"]
-            self._started, self._end_us, self._out_us, last, self._events, self._spikes = state["clock"].tolist()
-        self._unsettled = bool((self._v >= law.ceiling).any())
-        self._clock = np.array([last, 0, 0, self._unsettled], np.int64)
+            self._clock[:3] = state["ticks"]
+            self._started, self._end_us, self._out_us, self._events, self._spikes = state["clock"].tolist()
+        self._pending = bool(self._clock[OPEN] or self._clock[UNSETTLED])
         self._out_t_us = np.empty(max(law.n_out, LEAST_ROOM), np.int64)
         self._out_unit = np.empty(max(law.n_out, LEAST_ROOM), np.uint32)
 
@@ -127,16 +129,14 @@ class LIF:
         if not self._started:
             self._start(packet.begin_us // self._tick_us)
         self._end_us = end_us = packet.end_us
-        if packet.t_us.shape[0]:
-            self._open.add(packet)
-        return self._close_ticks(end_us // self._tick_us)
+        return self._take(packet.t_us, packet.unit, packet.value, end_us // self._tick_us)
 
     def finish(self) -> Packet:
-        return self._close_ticks(-(-self._end_us // self._tick_us))
+        return self._take(NO_TIMES, NO_UNITS, None, -(-self._end_us // self._tick_us))
 
     def snapshot(self) -> State:
-        clock = [self._started, self._end_us, self._out_us, self._clock[0], self._events, self._spikes]
-        return {"v": self._v.copy(), "clock": np.array(clock, np.int64), **self._open.snapshot()}
+        clock = [self._started, self._end_us, self._out_us, self._events, self._spikes]
+        return {"v": self._v.copy(), "ticks": self._clock[:3].copy(), "clock": np.array(clock, np.int64)}
 
     def report(self) -> dict[str, Any]:
         return {"spikes": self._spikes, "synaptic_operations": self._events * self._law.n_out}
@@ -145,34 +145,33 @@ class LIF:
         """Nothing happened before the tick in which the episode begins."""
         self._started = 1
         self._out_us = tick * self._tick_us
-        self._clock[0] = tick - 1
+        self._clock[LAST] = tick - 1
 
-    def _close_ticks(self, stop: int) -> Packet:
-        """The output up to the begin of tick `stop`."""
+    def _take(self, t_us: np.ndarray, unit: np.ndarray, value: np.ndarray | None, stop: int) -> Packet:
+        """Take in events; the output up to the begin of tick `stop`."""
         begin_us = self._out_us
         self._out_us = end_us = stop * self._tick_us
-        if end_us == begin_us or not (self._unsettled or self._open.t_us):
+        n_events = t_us.shape[0]
+        if not n_events and (end_us == begin_us or not self._pending):
             return Packet(begin_us, end_us)
-        spikes = self._run(stop)
+        self._events += n_events
+        spikes = self._run(t_us, unit, NO_VALUES if value is None else value, stop)
         return Packet(begin_us, end_us, *spikes) if spikes else Packet(begin_us, end_us)
 
-    def _run(self, stop: int) -> tuple[np.ndarray, np.ndarray] | None:
+    def _run(self, t_us: np.ndarray, unit: np.ndarray, value: np.ndarray, stop: int) -> tuple[np.ndarray, np.ndarray] | None:
         """The spikes of the ticks before `stop`, as t_us and unit; None if there are none."""
         law, clock = self._law, self._clock
-        events = self._open.joined()
-        clock[1], clock[2] = stop, 0
+        clock[STOP], clock[CURSOR] = stop, 0
         parts: list[tuple[np.ndarray, np.ndarray]] = []
         full = True
         while full:
             n = law.run_ticks(self._v, clock, law.weight, law.threshold, law.ceiling, law.bias, law.rate, law.kept, *law.modes,
-                              *events, self._out_t_us, self._out_unit)
+                              t_us, unit, value, self._out_t_us, self._out_unit)
             full = n + law.n_out > self._out_t_us.shape[0]
             if n:
                 parts.append((self._out_t_us[:n].copy(), self._out_unit[:n].copy()))
                 self._spikes += n
-        _, _, used, self._unsettled = clock.tolist()
-        self._events += used
-        self._open.drop(used)
+        self._pending = bool(clock[OPEN] or clock[UNSETTLED])
         if len(parts) > 1:
             return np.concatenate([t_us for t_us, _ in parts]), np.concatenate([unit for _, unit in parts])
         return parts[0] if parts else None

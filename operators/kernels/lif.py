@@ -9,7 +9,7 @@ import math
 import numpy as np
 from numba import njit
 
-LAST, STOP, CURSOR, UNSETTLED = 0, 1, 2, 3  # the entries of `clock`
+LAST, OPEN, UNSETTLED, STOP, CURSOR = 0, 1, 2, 3, 4  # the entries of `clock`
 
 READ_I8, READ_U4 = "Array(int64, 1, 'C', readonly=True)", "Array(uint32, 1, 'C', readonly=True)"
 READ_F4, READ_F8 = "Array(float32, 1, 'C', readonly=True)", "Array(float64, 1, 'C', readonly=True)"
@@ -91,32 +91,30 @@ def fire(v, threshold, to_zero, t_us, out_t_us, out_unit, written):
 @njit(SIGNATURE, cache=True)
 def run_ticks(v, clock, weight, threshold, ceiling, bias, rate, kept, tick_us, event_mode, to_zero,
               t_us, unit, value, out_t_us, out_unit):  # fmt: skip
-    """Runs the ticks before clock[STOP] and writes their spikes, sorted by (t, unit); returns how many.
+    """Takes in all events, runs the ticks before clock[STOP] and writes their spikes, sorted by (t, unit); returns how many.
 
     At tick k, m ticks after the last one run: v <- v kept(m) + b grown(m) + sum of weight[i] value_i over this tick's events
     in their order; where v >= threshold a spike at k tick_us, and v <- v - threshold, or 0. A tick is run if it has input, or
-    if a neuron had v >= ceiling after the tick before it: only then could one cross in silence.
+    if a neuron had v >= ceiling after the tick before it: only then could one cross in silence. Tick clock[STOP] is not closed
+    yet: its events are added as they come, it is compared by the call that closes it.
 
-    v (n_out,) f4: the membranes, edited. clock (4,) i8: last tick run, first tick not to run, next event, whether some
-    v >= ceiling; edited. weight (n_in, n_out). threshold, ceiling (n_out,). bias (n_out,), or (0,) for none. rate, kept: see
-    decay_by. t_us, unit, value (n,): the events; value (0,) for spikes. out_t_us, out_unit: room, at least n_out long; it
-    stops before a tick that might not fit: call again.
+    v (n_out,) f4: the membranes, edited. clock (5,) i8: last tick begun, whether it is open, whether some v >= ceiling after
+    the one before, first tick not to close, next event; edited. weight (n_in, n_out). threshold, ceiling (n_out,). bias
+    (n_out,), or (0,) for none. rate, kept: see decay_by. t_us, unit, value (n,): the events; value (0,) for spikes.
+    out_t_us, out_unit: room, at least n_out long; it stops before a tick that might not fit: call again.
     """
-    last, stop, at, unsettled = clock[LAST], clock[STOP], clock[CURSOR], clock[UNSETTLED]
+    last, open_, unsettled, stop, at = clock[LAST], clock[OPEN], clock[UNSETTLED], clock[STOP], clock[CURSOR]
     n, n_out, room = t_us.shape[0], v.shape[0], out_t_us.shape[0]
     graded = value.shape[0] > 0
     written = 0
     while written + n_out <= room:
-        tick = stop
-        if unsettled:
-            tick = last + 1
-        elif at < n:
-            tick = t_us[at] // tick_us
-        if tick >= stop:
-            break
-        decay_by(tick - last, v, bias, rate, kept, event_mode)
-        last = tick
-        end_us = (tick + 1) * tick_us
+        if not open_:
+            tick = last + 1 if unsettled else t_us[at] // tick_us if at < n else stop
+            if tick >= stop and not (at < n and t_us[at] < (tick + 1) * tick_us):
+                break
+            decay_by(tick - last, v, bias, rate, kept, event_mode)
+            last, open_ = tick, 1
+        end_us = (last + 1) * tick_us
         while at < n and t_us[at] < end_us:
             i = unit[at]
             if graded:
@@ -126,13 +124,15 @@ def run_ticks(v, clock, weight, threshold, ceiling, bias, rate, kept, tick_us, e
                 for j in range(n_out):
                     v[j] += weight[i, j]
             at += 1
-        unsettled = 0
+        if last >= stop:
+            break
+        open_, unsettled = 0, 0
         for j in range(n_out):
             unsettled += v[j] >= ceiling[j]
         if unsettled:
-            written = fire(v, threshold, to_zero, tick * tick_us, out_t_us, out_unit, written)
+            written = fire(v, threshold, to_zero, last * tick_us, out_t_us, out_unit, written)
             unsettled = 0
             for j in range(n_out):
                 unsettled += v[j] >= ceiling[j]
-    clock[LAST], clock[CURSOR], clock[UNSETTLED] = last, at, unsettled > 0
+    clock[LAST], clock[OPEN], clock[UNSETTLED], clock[CURSOR] = last, open_, unsettled > 0, at
     return written
