@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from operators.addressing import NEVER, padded_rows, planes
+from operators.addressing import padded_rows, planes
 from operators.event_filter import EventFilter
 from pipeline.contract import Operator, OperatorConfig, State
 from pipeline.packet import Format
@@ -18,10 +18,10 @@ class StcfConfig(OperatorConfig):
     """Keeps an event only if at least `support` pixels of its neighbourhood fired within the correlation time.
 
     Event (t, x, y) passes if, of the pixels (u, v) other than (x, y) with |u - x| <= radius and |v - y| <= radius, at least
-    `support` had their newest event in [t - window, t]. Every event counts as support, whether it passed or not; all events of
-    one microsecond support each other, in whatever order they come. `polarities: apart` counts those of its own polarity alone.
-    With radius 1 it does what background_activity does with min_neighbours: more support removes more noise, and takes more of
-    the signal's first events with it.
+    `support` had an event in [t - window, t] that came before it. Every event counts as support, whether it passed or not.
+    `polarities: apart` counts those of its own polarity alone. More support removes more noise, and takes more of the signal's
+    first events with it. background_activity differs in one thing: there, events of one microsecond support each other, so that
+    the order in which a sensor sends them means nothing; here those that came before count, as published.
 
     Takes spikes of shape (channels, height, width), such as (2, H, W) of an event camera, or (n,), where the neighbourhood is
     the units to either side. Out come fewer spikes of the same shape, over the same interval. Times in us, the window in ms.
@@ -54,6 +54,8 @@ class StcfConfig(OperatorConfig):
         self.check(upstream)
         channels, height, width = planes(upstream, self.type)
         row_start, length = padded_rows(channels, height, width, self.polarities == "apart", self.radius)
+        a_channel = int(row_start[height]) - int(row_start[0]) - height * (width + self.radius) if channels > 1 else 0
+        lie = np.array([row_start[0], width + self.radius, self.radius, a_channel, self.radius], np.int64)
         window_us = max(1, round(self.window_ms * 1000))
-        fixed = (width, 1 / width, row_start, self.radius, window_us, self.support)
-        return lambda state: EventFilter(stcf, fixed, {"map_us": np.full(length, NEVER)}, state)
+        fixed = (lie, 1 / width, 1 / height, window_us, self.support)
+        return lambda state: EventFilter(stcf, fixed, {"newest": np.zeros(length, np.uint64)}, state)

@@ -22,7 +22,7 @@ class TickEncoder:
     does; outputs end with the last tick that is over, and at the end of the episode the open tick counts as over.
 
     fixed: what never changes. fresh: the array that the kernel keeps, as an episode finds it.
-    State: `kept`, that array; `marks`, (4,) int64 of the kernel; `clock`: started, the time reached, where the next output begins.
+    State: `kept`, that array; `marks`, (4,) int64 of the kernel; `clock`: started, the time reached, begin of the next output.
     """
 
     def __init__(self, kernel: Callable[..., int], tick_us: int, fixed: tuple[Any, ...], fresh: np.ndarray,

@@ -142,17 +142,22 @@ def rate_limit(events: list[Event], max_rate_hz: int, burst: int) -> list[Event]
 def stcf(
     events: list[Event], shape: Shape, window_us: int, support: int, radius: int = 1, apart: bool = False
 ) -> list[Event]:
-    def supported(event: Event) -> bool:
-        channel, y, x = place(event[1], shape)
+    begin = 0  # of the events that may still be within the window
+
+    def supported(index: int) -> bool:
+        nonlocal begin
+        t_us, unit, _ = events[index]
+        while events[begin][0] < t_us - window_us:
+            begin += 1
+        channel, y, x = place(unit, shape)
         fired = set()
-        for t_us, unit, _ in events:
-            other, v, u = place(unit, shape)
-            near = abs(u - x) <= radius and abs(v - y) <= radius and (u, v) != (x, y)
-            if near and event[0] - window_us <= t_us <= event[0] and (not apart or other == channel):
+        for before in events[begin:index]:
+            other, v, u = place(before[1], shape)
+            if abs(u - x) <= radius and abs(v - y) <= radius and (u, v) != (x, y) and (not apart or other == channel):
                 fired.add((u, v))
         return len(fired) >= support
 
-    return in_order([event for event in events if supported(event)])
+    return in_order([event for index, event in enumerate(events) if supported(index)])
 
 
 def arbiter_lines(events: list[Event], shape: Shape, window_us: int, share: float, lines: str) -> list[Event]:

@@ -2,7 +2,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.background_activity import BackgroundActivityConfig
 from operators.stcf import StcfConfig
 from pipeline.packet import Format
 from tests import naive_encoders as naive
@@ -44,6 +43,11 @@ def test_a_wide_neighbourhood_does_not_wrap_around_at_the_borders() -> None:
     assert kept(events, support=2, radius=6) == [(102, off(6, 5))]
 
 
+def test_of_the_events_of_one_microsecond_those_that_came_before_support() -> None:
+    assert kept([(100, off(2, 2)), (100, off(1, 1)), (100, off(1, 2))], support=1) == [(100, off(1, 1)), (100, off(1, 2))]
+    assert kept([(100, off(2, 2)), (100, off(1, 1)), (100, off(1, 2))], support=2) == [(100, off(1, 2))]
+
+
 def test_polarities_support_each_other_unless_kept_apart() -> None:
     events = [(100, off(1, 1) + 42), (105, off(2, 2))]
     assert kept(events, support=1) == [(105, off(2, 2))]
@@ -69,12 +73,3 @@ def test_it_is_the_plain_truth_however_the_recording_is_cut(
     config = StcfConfig(window_ms=0.008, support=support, radius=radius, polarities="apart" if apart else "together")
     out = filtered(config, format, episode, data.draw(cuts()))
     assert events_of(out) == naive.stcf(events_of(episode), planes, 8, support, radius, apart)
-
-
-@few
-@given(st.data(), st.integers(1, 8))
-def test_with_radius_1_it_is_background_activity_with_several_neighbours(data: st.DataObject, support: int) -> None:
-    episode = data.draw(recordings(DVS))
-    out = filtered(StcfConfig(window_ms=0.02, support=support), DVS, episode)
-    other = filtered(BackgroundActivityConfig(window_ms=0.02, min_neighbours=support), DVS, episode)
-    assert events_of(out) == events_of(other)
