@@ -1,8 +1,8 @@
 """Event Stream (.es) version 2 of type dvs, written.
 
-Each event has five bytes: the time since the one before (7 bits) and its polarity, x and y (16 bits each). A byte 0xFE stands for
+Each event has five bytes: the time since the one before (7 bits) and its polarity, x and y (16 bits each). A byte 0xFF stands for
 127 us without an event, so a late beginning costs 7.9 kB a second: from 100 s on, times are counted from the first event.
-Source: A. Marcireau, "Event Stream format", https://github.com/neuromorphicsystems/event_stream.
+Source: Event Stream specification, version 2.0 (Maybe, Ieng, Benosman, neuromorphic-paris/event_stream).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from sources.cut import Events
 from sources.encoders.writer import Encoder, FileWriter, Target, addresses
 
-WAIT, WAIT_US = 0xFE, 127
+WAIT, WAIT_US = 0xFF, 127
 EVENT_BYTES = 5
 PART_BYTES = 1 << 20  # of waiting written at a time
 
