@@ -5,7 +5,7 @@ Source: Mueggler, Rebecq, Gallego, Delbruck, Scaramuzza 2017, "The Event-Camera 
 
 from __future__ import annotations
 
-from itertools import chain
+from typing import Any
 
 import numpy as np
 
@@ -39,12 +39,20 @@ class TextWriter(FileWriter):
     """One line an event: t in seconds with six decimals, x, y, p (0 or 1), in ASCII, no header."""
 
     def write(self, events: Events) -> None:
-        if not events.t_us.size:
-            return
-        seconds, us = np.divmod(events.t_us, 1_000_000)
-        columns = (seconds, us, *addresses(events.unit, self.target.shape))
-        rows = chain.from_iterable(zip(*(column.tolist() for column in columns), strict=True))
-        self.file.write(("%d.%06d %d %d %d\n" * events.t_us.size % tuple(rows)).encode())
+        import pyarrow as pa
+        from pyarrow import csv
+
+        x, y, on = addresses(events.unit, self.target.shape)
+        table = pa.table({"t": _as_seconds(events.t_us), "x": x, "y": y, "p": on})
+        csv.write_csv(table, self.file, csv.WriteOptions(include_header=False, delimiter=" ", quoting_style="none"))
+
+
+def _as_seconds(t_us: np.ndarray) -> Any:
+    """Microseconds as decimal numbers of six places: the same 128-bit integers, to be read with another scale."""
+    import pyarrow as pa
+
+    words = np.stack((t_us, t_us >> 63), axis=1)
+    return pa.Array.from_buffers(pa.decimal128(20, 6), t_us.size, [None, pa.py_buffer(words)])
 
 
 CSV = Encoder("csv", ".csv", CsvWriter, camera=None)
