@@ -15,7 +15,8 @@ from pydantic import BeforeValidator, Field
 from pipeline.contract import FilePath, ReplayConfig, Source, State
 from pipeline.packet import Format, Packet
 from sources.cut import Events, cut
-from sources.recordings import OnDisorder, OnTruncated, Recording, open_recording
+from sources.disorder import ON_DISORDER, OnDisorder
+from sources.recordings import OnTruncated, Recording, open_recording
 
 Name = Annotated[str, BeforeValidator(lambda name: str(name) if isinstance(name, int) and not isinstance(name, bool) else name)]
 
@@ -53,7 +54,7 @@ class DvsDatasetConfig(ReplayConfig):
     )
     width: int | None = Field(None, ge=1, description="columns of the sensor, for files whose headers do not tell, pixels")
     height: int | None = Field(None, ge=1, description="rows of the sensor, likewise, pixels")
-    on_disorder: OnDisorder = Field("error", description="an event earlier than one before it: error, or drop (counted as lost)")
+    on_disorder: OnDisorder = Field("error", description=ON_DISORDER)
     truncated: OnTruncated = Field("error", description="half a record at a file's end: error, or keep what is whole")
 
     def open(self, path: Path) -> Recording:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import chain
 from typing import Any, Literal
 
@@ -11,23 +12,29 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.contract import FilePath, ReplayConfig, Source, State
-from pipeline.packet import Format, Packet
+from pipeline.packet import NO_VALUES, Format, Packet
 from sources.cut import Events, cut
+from sources.disorder import ON_DISORDER, OnDisorder
 from sources.formats.header import TableOptions, TimeUnit
-from sources.recordings import OnDisorder, OnTruncated, Recording, open_recording
+from sources.recordings import OnTruncated, Recording, Stream, open_recording
+
+CHUNKS_A_MARK = 64  # of the index
 
 
 class DvsFileConfig(ReplayConfig):
-    """A recording of an event camera: N-MNIST .bin, Prophesee RAW (EVT2, EVT3) or DAT, told by its content.
+    """A recording of an event camera, of any format of docs/recordings.md, told by its content.
 
     Out: spikes of shape (2, height, width), ON is index 1, y counts down, in the recording's order, times as recorded (us).
+    `stream: triggers` gives the edges of external triggers instead, spikes of shape (2, 32): falling and rising, by channel;
+    `stream: exposures` the threshold crossings of an ATIS, of shape (2, height, width): first and second of a measurement.
     The first packet begins at the first event (or `from_s` after it); the last one ends 1 us after the last event (or exactly
     `to_s` after the first event, in silence where the recording is shorter). Each turn of `loop` is an episode of the same times.
     The file is read in pieces, so a recording of any length is replayed in constant memory.
 
     Errors: a file that is missing, empty, of no known format, without events, or cut off (see `truncated`); an event outside of
-    the geometry; an event earlier than one before it (see `on_disorder`: `drop` leaves it out and counts it in Packet.lost);
-    `from_s` after the end.
+    the geometry; an event earlier than one before it (see `on_disorder`: `drop` leaves it out and counts it in Packet.lost,
+    `{sort_within_ms: X}` sorts those that are at most X ms late and drops the others); `from_s` after the end; a stream that
+    the file does not hold.
 
     Example: {type: dvs_file, path: recordings/hand.raw, packet_ms: 1, pace: realtime, from_s: 2, to_s: 5}
 
@@ -41,9 +48,9 @@ class DvsFileConfig(ReplayConfig):
     loop: int | bool = Field(1, description="how many times to replay; true: without end")
     width: int | None = Field(None, ge=1, description="columns of the sensor, for a file whose header does not tell, pixels")
     height: int | None = Field(None, ge=1, description="rows of the sensor, likewise, pixels")
-    on_disorder: OnDisorder = Field("error", description="an event earlier than one before it: error, or drop (counted as lost)")
+    on_disorder: OnDisorder = Field("error", description=ON_DISORDER)
     truncated: OnTruncated = Field("error", description="half a record at the file's end: error, or keep what is whole")
-
+    stream: Stream = Field("events", description="what to read of the file: its events, or triggers or exposures if it holds any")
     time_unit: TimeUnit | None = Field(None, description="of the times of a table: s, ms, us or ns; none: find out")
     columns: dict[Literal["t", "x", "y", "p"], str | int] | None = Field(
         None, description="which column of a table holds t, x, y or p: its name, or its number from 0; none: find out"
@@ -55,7 +62,7 @@ class DvsFileConfig(ReplayConfig):
     def open(self) -> Recording:
         columns: dict[str, str | int] | None = dict(self.columns) if self.columns else None  # type: ignore[arg-type]
         table = TableOptions(self.time_unit, columns, self.delimiter, self.table, self.channels)
-        return open_recording(self.path, self.width, self.height, self.on_disorder, self.truncated, table)
+        return open_recording(self.path, self.width, self.height, self.on_disorder, self.truncated, table, self.stream)
 
     def check(self) -> Format:
         if self.loop is not True and self.loop < 1:
@@ -76,6 +83,8 @@ class DvsFileConfig(ReplayConfig):
 class DvsFile:
     """The source. Its position is the end of the last packet, and where the decoder stood before the oldest chunk still needed.
 
+    What is before `from_s` is decoded once: then an index, kept in memory alone, tells where the next turn of a loop begins.
+
     State: episode, begun (whether begin_us and next_us are known), begin_us of the episode, next_us, position (the decoder's),
     bytes (size of the file), events and late so far.
     """
@@ -87,6 +96,7 @@ class DvsFile:
         self._begun = False
         self._position = np.empty(0, np.int64)  # empty: the start of the file
         self._chunks: deque[tuple[np.ndarray, int]] = deque()  # of those not handed out whole: the position before, newest time
+        self._marks: list[tuple[int, np.ndarray]] = []  # the index: the greatest time before every so-many-th chunk, its position
         self._counts: dict[str, int] = {}
         self._streams: list[Iterator[Packet]] = []
         if state is not None:
@@ -116,7 +126,7 @@ class DvsFile:
         return {"format": header.format, "events": self._events, "late": self._late, "tail_bytes": header.tail_bytes, **others}
 
     def _packets(self) -> Iterator[Packet]:
-        config = self._config
+        config, graded = self._config, self.format.kind == "graded"
         while config.loop is True or self._episode < config.loop:
             chunks = self._read()
             if not self._begun:
@@ -129,7 +139,7 @@ class DvsFile:
                 self._late += packet.lost
                 if packet.last:
                     self._rewind()
-                yield packet
+                yield replace(packet, value=NO_VALUES) if graded and packet.value is None else packet
 
     def _begin(self, chunks: Iterator[Events]) -> Iterator[Events]:
         """Settle where the episode begins, which takes its first event."""
@@ -144,9 +154,11 @@ class DvsFile:
 
     def _read(self) -> Iterator[Events]:
         newest_us = None
-        for chunk in self._recording.chunks(self._position if self._position.size else None):
+        for number, chunk in enumerate(self._recording.chunks(self._position if self._position.size else None)):
             self._forget_handed_out()
             self._chunks.append((chunk.position, chunk.newest_us))
+            if number % CHUNKS_A_MARK == 0 and (not self._marks or chunk.since_us > self._marks[-1][0]):
+                self._marks.append((chunk.since_us, chunk.position))
             self._counts = chunk.counts
             newest_us = chunk.newest_us
             yield chunk.events
@@ -160,10 +172,11 @@ class DvsFile:
             self._chunks.popleft()
 
     def _rewind(self) -> None:
+        """To the begin of the next turn: the last mark that all events of the turn come after."""
         self._episode += 1
-        self._begin_us = self._next_us = 0
-        self._begun = False
-        self._position = np.empty(0, np.int64)
+        self._next_us = self._begin_us
+        before = [position for since_us, position in self._marks if since_us < self._begin_us]
+        self._position = before[-1] if before else np.empty(0, np.int64)
         self._chunks.clear()
 
     def _restore(self, state: State) -> None:

@@ -11,21 +11,22 @@ import numpy as np
 
 from pipeline.packet import Format
 from sources.cut import Events, joined
+from sources.disorder import OnDisorder, in_order
 from sources.formats import FORMATS
-from sources.formats.header import Chunk, Decoder, Header, Peek, TableOptions, Truncated
+from sources.formats.header import TRIGGER_SHAPE, Chunk, Decoder, Header, Peek, TableOptions, Truncated
 from sources.formats.words import truncated
 
 HEAD_BYTES = 1 << 16
 
-OnDisorder = Literal["error", "drop"]
 OnTruncated = Literal["error", "keep"]
+Stream = Literal["events", "triggers", "exposures"]
 
 
 @dataclass(frozen=True)
 class Recording:
     """A recording whose header has been read, and how to take its faults.
 
-    on_disorder: what to do with an event that is earlier than one before it: `error`, or `drop`: leave it out and count it.
+    on_disorder: what to do with an event that is earlier than one before it, see sources/disorder.py.
     on_truncated: what to do about half a record at the end: `error`, or `keep` what is whole.
     """
 
@@ -35,7 +36,7 @@ class Recording:
 
     @property
     def format(self) -> Format:
-        return Format("spikes", self.header.shape)
+        return Format(self.header.kind, self.header.shape)
 
     def check(self) -> None:
         """Raise the ValueError that the header and the size alone foretell."""
@@ -48,30 +49,23 @@ class Recording:
 
     def chunks(self, position: np.ndarray | None = None) -> Iterator[Chunk]:
         """The chunks from a position on (None: the start), their events in order of time."""
-        try:
-            for chunk in self.decoder()(self.header, position):
-                yield chunk if chunk.ordered else self._put_in_order(chunk)
-        except Truncated:
-            if self.on_truncated == "error":
-                raise
+        return in_order(self._decoded(position), self.on_disorder, self.header.path)
 
     def events(self) -> Events:
         """The whole recording in memory."""
         return joined([chunk.events for chunk in self.chunks()])
 
-    def _put_in_order(self, chunk: Chunk) -> Chunk:
-        t_us, unit, value, _ = chunk.events
-        newest_us = np.maximum.accumulate(np.maximum(t_us, chunk.since_us))
-        kept = t_us == newest_us
-        if self.on_disorder == "error":
-            first = int(np.argmin(kept))
-            number = chunk.counts["events"] - t_us.size + first
-            raise ValueError(
-                f"{self.header.path}: event {number} runs backwards in time, from {newest_us[first]} to {t_us[first]} us; "
-                "set on_disorder: drop to leave such events out"
-            )
-        events = Events(t_us[kept], unit[kept], None if value is None else value[kept], newest_us[~kept])
-        return chunk._replace(events=events, ordered=True)
+    def _decoded(self, position: np.ndarray | None) -> Iterator[Chunk]:
+        chunk = None
+        try:
+            for chunk in self.decoder()(self.header, position):
+                yield chunk
+        except Truncated as error:
+            if self.on_truncated == "error":
+                raise
+            if chunk is not None and error.tail_bytes:
+                counts = chunk.counts | {"tail_bytes": error.tail_bytes}
+                yield chunk._replace(events=Events(), since_us=chunk.newest_us, ordered=True, counts=counts)
 
 
 def open_recording(
@@ -81,18 +75,29 @@ def open_recording(
     on_disorder: OnDisorder = "error",
     on_truncated: OnTruncated = "error",
     table: TableOptions = TableOptions(),
+    stream: Stream = "events",
 ) -> Recording:
     """Read a recording's header; its format is told by its content.
 
     width and height: for files that do not tell theirs. table: for tables of events that leave something open.
+    stream: what to read of the file, where it holds more than events.
     """
     peek = _peek(Path(path), width, height)._replace(options=table)
     for row in FORMATS:
         header = row.recognise(peek)
         if header is not None:
-            return Recording(replace(header, format=row.name), on_disorder, on_truncated)
+            return Recording(_of_stream(replace(header, format=row.name), stream), on_disorder, on_truncated)
     names = ", ".join(row.name for row in FORMATS)
     raise ValueError(f"{peek.path}: not a recording of a known format ({names}); it begins with {peek.head[:16]!r}")
+
+
+def _of_stream(header: Header, stream: Stream) -> Header:
+    if stream == "events":
+        return header
+    if stream not in header.streams:
+        held = " and ".join(("events", *header.streams))
+        raise ValueError(f"{header.path}: no {stream} can be read from this {header.format} file, only {held}")
+    return replace(header, stream=stream, kind="spikes", shape=TRIGGER_SHAPE if stream == "triggers" else header.shape)
 
 
 def _peek(path: Path, width: int | None, height: int | None) -> Peek:

@@ -186,6 +186,7 @@ SOURCES = [
     ),
     SourceExample({"type": "dvs_file", "path": "{folder}/1.bin", "loop": 2}, files=one_digit),
     SourceExample({"type": "dvs_file", "path": "{folder}/1.bin", "from_s": 0.01, "to_s": 0.04}, files=one_digit),
+    SourceExample({"type": "dvs_file", "path": "{folder}/1.bin", "on_disorder": {"sort_within_ms": 5}}, files=one_digit),
     SourceExample({**SCENE, "episodes": 3}),
     SourceExample({**SCENE, "episodes": 2, "first_episode": 5, "seed": 4, "camera_seed": 1}),
     SourceExample({"type": "memory", "shape": [9], "events": [[0, 3], [900, 1], [900, 0], [9_000, 8]], "end_ms": 9.5}),

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+import sources.dvs_file as dvs_file_module
 import sources.formats.words as words_module
 from pipeline.packet import Format, Packet, same_events
 from sources.dvs_file import DvsFileConfig
+from sources.recordings import Recording
 from tests import writers
 from tests.real_data import DATA, needs_data
 
@@ -89,6 +91,22 @@ def test_a_loop_of_nothing_is_refused(recording, loop):
 def test_from_after_the_end_is_an_error(recording):
     with pytest.raises(ValueError, match=r"from_s 2 lies after the recording's end at 0\.029 s"):
         replay(recording, from_s=2)
+
+
+def test_later_turns_of_a_loop_begin_where_the_index_says(tmp_path, monkeypatch):
+    monkeypatch.setattr(words_module, "CHUNK_BYTES", 16)
+    monkeypatch.setattr(dvs_file_module, "CHUNKS_A_MARK", 2)
+    path = tmp_path / "long.raw"
+    path.write_bytes(writers.evt3([(i << 20, i % 64, i % 48, i % 2) for i in range(200)]))  # the time wraps 12 times
+    source = prepared(path, loop=2, from_s=150, packet_ms=10_000)(None)
+    begun = []
+    chunks = source._recording.chunks
+    monkeypatch.setattr(Recording, "chunks", lambda self, position=None: (begun.append(position), chunks(position))[1])
+    turns = [list(group) for _, group in groupby(source.packets(), key=lambda p: p.episode)]
+    assert times(turns[0]) == times(turns[1]) == [i << 20 for i in range(144, 200)]
+    assert all(map(same_events, *turns))
+    assert begun[0] is None
+    assert int(begun[1][0]) > 200, "words that were decoded already are decoded again"
 
 
 def test_to_before_from_is_an_error(recording):

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 AddressEvent = tuple[int, int, int, int]  # t_us, x, y, polarity
 
 EVT2_HEADER = b"% date 2020-09-14 09:03:25\n% evt 2.0\n% geometry 64x48\n"
+EVT21_HEADER = b"% evt 2.1\n% format EVT21;height=48;width=64\n% end\n"
 EVT3_HEADER = b"% evt 3.0\n% format EVT3;height=48;width=64\n% end\n"
 DAT_HEADER = b"% Height 48\n% Version 2\n% Width 64\n"
 DAT_V1_HEADER = b"% Data file containing Event2d events.\n% Version 1\n"
@@ -38,6 +39,22 @@ def evt2(events: Iterable[AddressEvent], header: bytes = EVT2_HEADER) -> bytes:
             words.append(0x8 << 28 | high & 0xFFFFFFF)
         words.append(p << 28 | (t & 0x3F) << 22 | x << 11 | y)
     return header + struct.pack(f"<{len(words)}I", *words)
+
+
+def evt21(events: Sequence[AddressEvent], header: bytes = EVT21_HEADER, legacy: bool = False) -> bytes:
+    """Events of one time, row and polarity, in reach of 32 columns, stand in one word; legacy: its upper half first."""
+    halves, high, at = [], None, 0
+    while at < len(events):
+        t, x, y, p = events[at]
+        if t >> 6 != high:
+            high = t >> 6
+            halves += [0, 0x8 << 28 | high & 0xFFFFFFF]
+        run = _run(events, at)
+        halves += [sum(1 << other - x for _, other, _, _ in events[at : at + run]), p << 28 | (t & 0x3F) << 22 | x << 11 | y]
+        at += run
+    if legacy:
+        halves[::2], halves[1::2] = halves[1::2], halves[::2]
+    return header + struct.pack(f"<{len(halves)}I", *halves)
 
 
 def evt3(events: Sequence[AddressEvent], header: bytes = EVT3_HEADER, vectors: bool = True) -> bytes:

@@ -37,7 +37,7 @@ def recognise(peek: Peek) -> Header | None:
     addresses, declared = _camera(peek, found, version)
     shape, geometry_from = camera_geometry(peek, declared, DVS128, MOST[addresses])
     details = {"version": version, "addresses": addresses, "chip": found.chip}
-    header = Header(peek.path, "aedat2", peek.size, found.offset, shape, geometry_from, details=details)
+    header = Header(peek.path, "aedat2", peek.size, found.offset, shape, geometry_from, details=details, streams=("triggers",))
     return words_header(header, RECORD_BYTES[version])
 
 
@@ -94,4 +94,4 @@ def _looks_like_version_1(peek: Peek, offset: int) -> bool:
     return bool((columns["address"] < 1 << 15).all() and (np.diff(t_us) >= 0).all() and columns["address"].any())
 
 
-AEDAT2 = RecordingFormat("aedat2", recognise, load, ("triggers",))
+AEDAT2 = RecordingFormat("aedat2", recognise, load)

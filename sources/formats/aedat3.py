@@ -48,7 +48,7 @@ def recognise(peek: Peek) -> Header | None:
     declared = (camera.width, camera.height) if camera else None
     shape, geometry_from = camera_geometry(peek, declared, (1, 1), MOST)
     details: dict[str, Any] = {"version": found.version, "chip": found.chip}
-    return Header(peek.path, "aedat3", peek.size, found.offset, shape, geometry_from, details=details)
+    return Header(peek.path, "aedat3", peek.size, found.offset, shape, geometry_from, details=details, streams=("triggers",))
 
 
 def load(header: Header) -> Decoder:
@@ -115,4 +115,4 @@ class _Packets:
         return Events(t_us[:n], unit[:n]) if wanted else None
 
 
-AEDAT3 = RecordingFormat("aedat3", recognise, load, ("triggers",))
+AEDAT3 = RecordingFormat("aedat3", recognise, load)

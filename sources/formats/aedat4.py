@@ -49,7 +49,8 @@ def recognise(peek: Peek) -> Header | None:
         "events_stream": number,
         "packets_end": table_at if table_at >= offset else peek.size,
     }
-    return Header(peek.path, "aedat4", peek.size, offset, shape, geometry_from, details=details)
+    others: tuple[str, ...] = ("triggers",) if any(kind == "TRIG" for kind, _ in streams.values()) else ()
+    return Header(peek.path, "aedat4", peek.size, offset, shape, geometry_from, details=details, streams=others)
 
 
 def load(header: Header) -> Decoder:
@@ -179,4 +180,4 @@ def _decompressor(compression: str) -> Callable[[bytes], bytes]:
     return decompress.lz4 if compression.startswith("lz4") else decompress.zstd
 
 
-AEDAT4 = RecordingFormat("aedat4", recognise, load, ("triggers",))
+AEDAT4 = RecordingFormat("aedat4", recognise, load)

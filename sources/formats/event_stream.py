@@ -48,11 +48,11 @@ def recognise(peek: Peek) -> Header | None:
         offset, declared = 20, (int.from_bytes(peek.head[16:18], "little"), int.from_bytes(peek.head[18:20], "little"))
         if peek.size < offset:
             raise ValueError(f"{peek.path}: cut off in its header, at byte {peek.size}")
-    shape, geometry_from = camera_geometry(peek, declared, GEOMETRY, 1 << 16 if version == 2 else 1 << 10)
+    shape, geometry_from = camera_geometry(peek, declared, GEOMETRY, 1 << 15 if version == 2 else 1 << 10)
     planes = {"color": 3, "generic": 1}.get(kind, 2)
     details = {"version": f"{version}.{peek.head[13]}", "kind": kind}
     return Header(peek.path, "es", peek.size, offset, (planes, *shape[1:]), geometry_from, details=details,
-                  kind="graded" if kind == "color" else "spikes")
+                  kind="graded" if kind == "color" else "spikes", streams=("exposures",) if kind == "atis" else ())
 
 
 def load(header: Header) -> Decoder:
@@ -60,8 +60,6 @@ def load(header: Header) -> Decoder:
 
     by_kind: dict[str, Callable[..., int]]
     kind, version, exposures = header.details["kind"], int(header.details["version"][0]), header.stream == "exposures"
-    if exposures and kind != "atis":
-        raise ValueError(f"{header.path}: a stream of {kind} events holds no exposures, only one of atis events does")
     if version == 1:
         atis = kernels.decode_atis_v1_exposures if exposures else kernels.decode_atis_v1
         by_kind = {"dvs": kernels.decode_dvs_v1, "atis": atis, "color": kernels.decode_color_v1}
@@ -72,4 +70,4 @@ def load(header: Header) -> Decoder:
     return partial(decode_words, kernel=by_kind[kind], item="u1", word_bytes=1, most=1, counts=counts.get(kind, COUNTS))
 
 
-ES = RecordingFormat("es", recognise, load, ("exposures",))
+ES = RecordingFormat("es", recognise, load)

@@ -57,7 +57,8 @@ class Header:
     tail_bytes: int = 0  # of half a record at the end
     details: dict[str, Any] = field(default_factory=dict)  # what else the header tells
     kind: Literal["spikes", "graded"] = "spikes"
-    stream: str = "events"  # which of the streams of the file is read: events, or one that its format names
+    stream: str = "events"  # which of the streams of the file is read: events, or one of
+    streams: tuple[str, ...] = ()  # what else can be read from it: triggers, exposures
 
 
 class Chunk(NamedTuple):
@@ -82,7 +83,6 @@ class RecordingFormat:
     name: str
     recognise: Callable[[Peek], Header | None]  # None: not mine. ValueError: mine, but it cannot be read
     load: Callable[[Header], Decoder]  # imports what decoding needs: this is where kernels are compiled
-    streams: tuple[str, ...] = ()  # what else than its events can be read from a file: triggers, exposures
 
 
 TRIGGER_CHANNELS = 32

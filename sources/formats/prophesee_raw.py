@@ -36,7 +36,7 @@ def recognise(peek: Peek) -> tuple[str, Header] | None:
         raise ValueError(f"{peek.path}: events are {fields['endianness']}-endian: only little-endian RAW files can be read")
     declared = _geometry_field(peek, fields) or declared
     shape, geometry_from = camera_geometry(peek, declared, GEOMETRIES[encoding], MOST)
-    header = Header(peek.path, encoding, peek.size, offset, shape, geometry_from, details=dict(fields))
+    header = Header(peek.path, encoding, peek.size, offset, shape, geometry_from, details=dict(fields), streams=("triggers",))
     return encoding, words_header(header, WORD_BYTES[encoding])
 
 
@@ -101,6 +101,6 @@ def _load_evt3(header: Header) -> Decoder:
     return partial(decode_words, kernel=decode, item="<u2", word_bytes=2, most=12, wrap_us=1 << 24)
 
 
-EVT2 = RecordingFormat("evt2", partial(_recognise_as, "evt2"), load, ("triggers",))
-EVT21 = RecordingFormat("evt21", partial(_recognise_as, "evt21"), load, ("triggers",))
-EVT3 = RecordingFormat("evt3", partial(_recognise_as, "evt3"), load, ("triggers",))
+EVT2 = RecordingFormat("evt2", partial(_recognise_as, "evt2"), load)
+EVT21 = RecordingFormat("evt21", partial(_recognise_as, "evt21"), load)
+EVT3 = RecordingFormat("evt3", partial(_recognise_as, "evt3"), load)

@@ -57,6 +57,7 @@ def decode_words(
                 raise ValueError(_outside(header, position, word_bytes))
             if position[slot.WORD] == before[slot.WORD]:
                 tail_bytes = _half_an_event(header, header.size - left * word_bytes, piece.size)
+                yield make_chunk(before, before, Events(), counts, wrap_us)
                 break
             yield make_chunk(before, position, Events(*(column[:n] for column in columns)), counts, wrap_us)
     if tail_bytes:
