@@ -32,3 +32,14 @@ def padded_rows(channels: int, height: int, width: int, apart: bool, border: int
     rows = (np.arange(height, dtype=np.int64) + border) * stride + border
     channel_starts = np.arange(channels, dtype=np.int64) * (plane if apart else 0)
     return (channel_starts[:, None] + rows).ravel(), plane * (channels if apart else 1)
+
+
+def padded_map(channels: int, height: int, width: int, apart: bool, border: int = 1) -> tuple[np.ndarray, int]:
+    """The same map for kernels/places.py, which needs no look into a table of rows, and its length.
+
+    Returns (4,) int64: the place of unit 0, the distance of two rows, the border, and what a channel adds to a unit's place.
+    """
+    row_start, length = padded_rows(channels, height, width, apart, border)
+    stride = width + border
+    a_channel = int(row_start[height] - row_start[0]) - height * stride if channels > 1 else 0
+    return np.array([row_start[0], stride, border, a_channel], np.int64), length

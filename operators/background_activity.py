@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from operators.addressing import NEVER, NO_OUT_VALUES, padded_rows, planes
+from operators.addressing import NEVER, NO_OUT_VALUES, padded_map, planes
 from pipeline.contract import Operator, OperatorConfig, State
 from pipeline.packet import Format, Packet
 
@@ -52,8 +52,8 @@ class BackgroundActivityConfig(OperatorConfig):
 
         self.check(upstream)
         channels, height, width = planes(upstream, self.type)
-        row_start, length = padded_rows(channels, height, width, apart=self.polarities == "apart")
-        fixed = (width, 1 / width, row_start, self.window_us, self.min_neighbours)
+        lie, length = padded_map(channels, height, width, apart=self.polarities == "apart")
+        fixed = (lie, 1 / width, 1 / height, self.window_us, self.min_neighbours)
         kernel = one_neighbour if self.min_neighbours == 1 else several_neighbours
         return lambda state: BackgroundActivity(kernel, fixed, length, state)
 

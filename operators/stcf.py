@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from operators.addressing import padded_rows, planes
+from operators.addressing import padded_map, planes
 from operators.event_filter import EventFilter
 from pipeline.contract import Operator, OperatorConfig, State
 from pipeline.packet import Format
@@ -53,9 +53,7 @@ class StcfConfig(OperatorConfig):
 
         self.check(upstream)
         channels, height, width = planes(upstream, self.type)
-        row_start, length = padded_rows(channels, height, width, self.polarities == "apart", self.radius)
-        a_channel = int(row_start[height]) - int(row_start[0]) - height * (width + self.radius) if channels > 1 else 0
-        lie = np.array([row_start[0], width + self.radius, self.radius, a_channel, self.radius], np.int64)
+        lie, length = padded_map(channels, height, width, self.polarities == "apart", self.radius)
         window_us = max(1, round(self.window_ms * 1000))
         fixed = (lie, 1 / width, 1 / height, window_us, self.support)
         return lambda state: EventFilter(stcf, fixed, {"newest": np.zeros(length, np.uint64)}, state)

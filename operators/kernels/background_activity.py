@@ -3,31 +3,22 @@
 All events of a microsecond count as support before the first of them is judged, so their order means nothing.
 Both kernels take and give the same:
 
-t_us, unit: (n,), the events. width: of a row of units; inverse_width: 1 / width. row_start and the places of map_us:
-those of addressing.padded_rows. out_t_us, out_unit: (n,), filled with what passes; out_t_us first serves to hold the
-events' places. no_values: (0,). They return how many events passed.
+t_us, unit: (n,), the events. lie: how units lie in map_us, and the inverse width and height of the sensor: as find_places takes
+them. out_t_us, out_unit: (n,), filled with what passes; out_t_us first serves to hold the events' places. no_values: (0,).
+They return how many events passed.
 """
 
 from __future__ import annotations
 
-import numpy as np
 from numba import njit
 
 from operators.kernels.order import order_runs
+from operators.kernels.places import STRIDE, find_places
 
 TIMES, UNITS = "Array(int64, 1, 'C', readonly=True)", "Array(uint32, 1, 'C', readonly=True)"
-SIGNATURE = f"int64({TIMES}, {UNITS}, int64, float64, {TIMES}, int64, int64, int64[::1], int64[::1], uint32[::1], float32[::1])"
-
-
-@njit(f"void({UNITS}, int64, float64, {TIMES}, int64[::1])", cache=True)
-def find_places(unit, width, inverse_width, row_start, place):
-    """Writes the place of each unit's pixel in the map into place.
-
-    (u + 0.5) / width is at least 0.5 / width from a whole number, far more than a float64 product is off: the row is exact.
-    """
-    for i in range(unit.shape[0]):
-        row = np.int64((unit[i] + 0.5) * inverse_width)
-        place[i] = row_start[row] + np.int64(unit[i]) - row * width
+SIGNATURE = (
+    f"int64({TIMES}, {UNITS}, {TIMES}, float64, float64, int64, int64, int64[::1], int64[::1], uint32[::1], float32[::1])"
+)
 
 
 @njit("void(int64[::1], int64, int64, int64)", cache=True)
@@ -47,16 +38,16 @@ def support_around(map_us, here, stride, t):
 
 @njit(SIGNATURE, cache=True)
 def one_neighbour(
-    t_us, unit, width, inverse_width, row_start, window_us, min_neighbours, map_us, out_t_us, out_unit, no_values
+    t_us, unit, lie, inverse_width, inverse_height, window_us, min_neighbours, map_us, out_t_us, out_unit, no_values
 ):  # fmt: skip
     """An event passes if a neighbour fired in [t - window_us, t]: map_us holds, for each pixel, the newest event around it.
 
     Eight writes and one read are twice as fast as one write and eight reads. min_neighbours is 1.
     """
     n = t_us.shape[0]
-    stride = width + 1
+    stride = lie[STRIDE]
     place = out_t_us
-    find_places(unit, width, inverse_width, row_start, place)
+    find_places(unit, lie, inverse_width, inverse_height, place)
     kept = 0
     noted = 0  # the events before this one have left their support
     for i in range(n):
@@ -83,13 +74,13 @@ def one_neighbour(
 
 @njit(SIGNATURE, cache=True)
 def several_neighbours(
-    t_us, unit, width, inverse_width, row_start, window_us, min_neighbours, map_us, out_t_us, out_unit, no_values
+    t_us, unit, lie, inverse_width, inverse_height, window_us, min_neighbours, map_us, out_t_us, out_unit, no_values
 ):  # fmt: skip
     """An event passes if min_neighbours pixels around fired in [t - window_us, t]: map_us holds each pixel's newest event."""
     n = t_us.shape[0]
-    stride = width + 1
+    stride = lie[STRIDE]
     place = out_t_us
-    find_places(unit, width, inverse_width, row_start, place)
+    find_places(unit, lie, inverse_width, inverse_height, place)
     kept = 0
     noted = 0
     for i in range(n):
