@@ -92,6 +92,12 @@ def test_text_has_seconds_with_six_decimals(tmp_path: Path) -> None:
     assert (lines[0], lines[-1], len(lines)) == ("0.000005 3 2 1", "2.000000 0 47 1", len(EVENTS))
 
 
+def test_text_tells_zero_and_unix_times_plainly(tmp_path: Path) -> None:
+    convert(npz_recording(tmp_path, [(0, 1, 1, 1), (1, 1, 1, 1), (UNIX, 1, 1, 1)]), tmp_path / "a.txt")
+    times = [line.split()[0] for line in (tmp_path / "a.txt").read_text().splitlines()]
+    assert times == ["0.000000", "0.000001", "1589163005.536052"]
+
+
 def test_npz_has_the_columns_and_the_geometry(tmp_path: Path) -> None:
     convert(recording(tmp_path), tmp_path / "a.npz")
     with np.load(tmp_path / "a.npz") as file:
@@ -235,6 +241,16 @@ def test_parquet_keeps_unix_times(tmp_path: Path) -> None:
 def test_an_interval_is_counted_from_the_first_event(tmp_path: Path) -> None:
     convert(recording(tmp_path), tmp_path / "a.dat", from_s=0.004, to_s=0.0091)
     assert rows_of(tmp_path / "a.dat") == [event for event in EVENTS if 4_005 <= event[0] < 9_105]
+
+
+def test_events_out_of_order_may_be_sorted_or_dropped(tmp_path: Path) -> None:
+    from spikeline.cli import main
+
+    source = recording(tmp_path, [(1_000, 1, 1, 1), (500, 2, 2, 0), (5_000, 3, 3, 1)])
+    for options, wanted in ((["--sort-within-ms", "1"], [500, 1_000, 5_000]), (["--on-disorder", "drop"], [1_000, 5_000])):
+        with pytest.raises(SystemExit) as stop:
+            main(["convert", str(source), str(tmp_path / "a.dat"), "--force", *options])
+        assert (stop.value.code, [row[0] for row in rows_of(tmp_path / "a.dat")]) == (0, wanted)
 
 
 def test_an_existing_file_is_replaced_only_when_asked_to(tmp_path: Path) -> None:

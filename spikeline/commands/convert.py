@@ -20,6 +20,7 @@ def convert(
     width: Annotated[int | None, typer.Option(min=1, help="Columns of the sensor, for a file that does not tell.")] = None,
     height: Annotated[int | None, typer.Option(min=1, help="Rows of the sensor, likewise.")] = None,
     on_disorder: Annotated[Literal["error", "drop"], typer.Option(help="An event that runs backwards in time.")] = "error",
+    sort_within_ms: Annotated[float | None, typer.Option(help="Sort events that are at most so late, drop later ones.")] = None,
     truncated: Annotated[Literal["error", "keep"], typer.Option(help="Half a record at the end.")] = "error",
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace a file that exists.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
@@ -27,11 +28,14 @@ def convert(
     """Write a recording's events in another format: .raw is EVT3, .h5 the DSEC layout, .npz columns t, x, y, p."""
     if to_s is not None and to_s <= from_s:
         raise ValueError(f"--to-s must lie after --from-s, got {to_s:g} and {from_s:g}")
+    from sources.disorder import SortWithin
     from spikeline.convert import convert as convert_file
+
+    order = on_disorder if sort_within_ms is None else SortWithin(sort_within_ms=sort_within_ms)
 
     with ExitStack() as stack:
         figures = convert_file(
-            source, target, format=format, from_s=from_s, to_s=to_s, width=width, height=height, on_disorder=on_disorder,
+            source, target, format=format, from_s=from_s, to_s=to_s, width=width, height=height, on_disorder=order,
             on_truncated=truncated, force=force, on_progress=_progress(source, quiet, stack),
         )  # fmt: skip
     for line in warnings(source, figures):

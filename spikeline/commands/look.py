@@ -60,11 +60,18 @@ def schema(no_custom: NoCustom = False) -> None:
 def info(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording that dvs_file can read.", show_default=False)],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Save a picture: accumulated events, rate, raster.")] = None,
 ) -> None:
-    """Say what a recording holds: format, geometry, duration, number of events, rate."""
+    """Say what a recording holds: format, geometry, duration, events, rates, gaps, hot pixels."""
     from sources.inspect import inspect
 
-    figures = inspect(file)
+    if plot is None:
+        figures = inspect(file)
+    else:
+        from spikeline.picture import check_picture, save_picture
+
+        check_picture(plot)
+        figures = inspect(file, on_survey=lambda survey: save_picture(plot, survey, file.name))
     if as_json:
         print(json.dumps(figures))
         return
