@@ -50,11 +50,11 @@ class VoxelConfig(OperatorConfig):
         return dataclasses.replace(upstream, shape=(self.bins * first, *others), tick_us=self.window_us)
 
     def prepare(self, upstream: Format) -> Callable[[State | None], Operator]:
-        from operators.kernels.voxel import first_of_voxels, order_windows
+        from operators.kernels.voxel import first_of_voxels
 
         self.check(upstream)
         fixed = (self.window_us, self.bins, upstream.size)
-        return lambda state: Voxel(first_of_voxels, order_windows, fixed, state)
+        return lambda state: Voxel(first_of_voxels, fixed, state)
 
 
 class Voxel:
@@ -64,9 +64,9 @@ class Voxel:
     where the next output begins.
     """
 
-    def __init__(self, first_of_voxels: Callable[..., int], order_windows: Callable[..., None], fixed: tuple[int, int, int],
-                 state: State | None) -> None:
-        self._first_of_voxels, self._order_windows, self._fixed = first_of_voxels, order_windows, fixed
+    def __init__(self, kernel: Callable[..., int], fixed: tuple[int, int, int], state: State | None) -> None:
+        self._kernel = kernel
+        self._fixed = fixed
         window_us, bins, units = fixed
         self._window_us = window_us
         self._window_of = np.full(bins * units, NEVER)
@@ -86,7 +86,7 @@ class Voxel:
         if n := packet.n:
             t_us, unit = np.empty(n, np.int64), np.empty(n, np.uint32)
             out = t_us, unit, NO_OUT_VALUES
-            n = self._first_of_voxels(packet.t_us, packet.unit, NO_VALUES, *self._fixed, self._window_of, *out)
+            n = self._kernel(packet.t_us, packet.unit, NO_VALUES, *self._fixed, self._window_of, *out)
             self._hold(t_us[:n], unit[:n])
         return self._close(packet.end_us // self._window_us * self._window_us)
 
@@ -117,6 +117,15 @@ class Voxel:
         t_us, unit = self._joined()
         n = int(t_us.searchsorted(until_us))
         self._held_t_us, self._held_unit = ([t_us[n:]], [unit[n:]]) if n < t_us.shape[0] else ([], [])
-        out_t_us, out_unit = t_us[:n].copy(), unit[:n].copy()
-        self._order_windows(out_t_us, out_unit, NO_OUT_VALUES)
-        return Packet(begin_us, until_us, out_t_us, out_unit)
+        if not n:
+            return Packet(begin_us, until_us)
+        return Packet(begin_us, until_us, *self._in_order(t_us[:n], unit[:n]))
+
+    def _in_order(self, t_us: np.ndarray, unit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Sorted by (t_us, unit): as one number each, unless the windows are too many for that."""
+        window = (t_us - t_us[0]) // self._window_us
+        if window[-1] >= 2**31:
+            order = np.lexsort((unit, t_us))
+            return t_us[order], unit[order]
+        keys = np.sort(window << 32 | unit)
+        return t_us[0] + (keys >> 32) * self._window_us, (keys & 0xFFFFFFFF).astype(np.uint32)

@@ -29,6 +29,12 @@ def test_the_open_window_counts_at_the_end() -> None:
     assert (out.begin_us, out.end_us, spikes(out)) == (100, 200, [(100, 5)])
 
 
+def test_windows_that_lie_an_hour_apart_come_out_in_order() -> None:
+    events = [(0, 5), (0, 4), (3_600_000_000, 3), (3_600_000_000, 2)]
+    out = filtered(VoxelConfig(window_ms=0.001), DVS, packet_of(DVS, events, 0, 3_600_000_001))
+    assert spikes(out) == sorted(events)
+
+
 def test_what_comes_out_is_on_a_tick_of_one_window() -> None:
     assert VoxelConfig(window_ms=5, bins=3).check(DVS) == dataclasses.replace(DVS, shape=(6, 3, 4), tick_us=5000)
 

@@ -1,4 +1,4 @@
-"""The kernels of voxel: the first event of each voxel counts, the others say nothing new."""
+"""The kernel of voxel: the first event of each voxel counts, the others say nothing new."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import numpy as np
 from numba import njit
 
 from operators.kernels.columns import EVENTS, OUT
-from operators.kernels.order import order_runs
 
 
 @njit(f"int64({EVENTS}, int64, int64, int64, int64[::1], {OUT})", cache=True)
@@ -26,9 +25,3 @@ def first_of_voxels(t_us, unit, value, window_us, bins, units, window_of, out_t_
         n += window_of[voxel] != window
         window_of[voxel] = window
     return n
-
-
-@njit(f"void({OUT})", cache=True)
-def order_windows(t_us, unit, no_values):
-    """Sorts the units of each window."""
-    order_runs(t_us, unit, no_values, t_us.shape[0])
