@@ -88,7 +88,7 @@ class _Packets:
             position[place] += events
         return event_bytes * capacity, wanted
 
-    def decode(self, head: bytes, body: bytes, position: np.ndarray) -> Events | None:
+    def decode(self, head: bytes, body: memoryview, position: np.ndarray) -> Events | None:
         kind, _, _, _, overflows, _, events, _ = HEAD.unpack(head)
         if not events:
             return None

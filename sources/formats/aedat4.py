@@ -72,7 +72,7 @@ class _Packets:
     counts: ClassVar = {"triggers": slot.TRIGGERS, "frames": slot.FRAMES, "imu_packets": slot.IMU, "clock_resets": slot.RESETS,
               "other_packets": slot.UNKNOWN}
 
-    def __init__(self, kernel: Any, decompress: Callable[[bytes], bytes], header: Header) -> None:
+    def __init__(self, kernel: Any, decompress: Callable[[memoryview], Any], header: Header) -> None:
         self._kernel, self._decompress, self._header = kernel, decompress, header
         self._kinds = {int(number): kind for number, kind in header.details["streams"].items()}
 
@@ -88,15 +88,15 @@ class _Packets:
         position[COUNTED.get(kind, slot.UNKNOWN)] += 1
         return size, False
 
-    def decode(self, head: bytes, body: bytes, position: np.ndarray) -> Events | None:
+    def decode(self, head: bytes, body: memoryview, position: np.ndarray) -> Events | None:
         kind = self._kinds[struct.unpack_from("<i", head)[0]]
-        data = self._decompress(body)
+        data = memoryview(self._decompress(body))
         if data[8:12] != kind.encode():
-            raise ValueError(f"is marked {data[8:12]!r}, where {kind!r} is wanted")
+            raise ValueError(f"is marked {bytes(data[8:12])!r}, where {kind!r} is wanted")
         packet = Table.root(data, 4)
         return self._triggers(data, packet, position) if kind == "TRIG" else self._events(data, packet, position)
 
-    def _events(self, data: bytes, packet: Table, position: np.ndarray) -> Events:
+    def _events(self, data: memoryview, packet: Table, position: np.ndarray) -> Events:
         first, count = packet.vector(0, EVENT_BYTES)
         t_us, unit = np.empty(count, np.int64), np.empty(count, np.uint32)
         _, height, width = self._header.shape
@@ -105,7 +105,7 @@ class _Packets:
             raise ValueError(outside(position, self._header))
         return Events(t_us[:n], unit[:n])
 
-    def _triggers(self, data: bytes, packet: Table, position: np.ndarray) -> Events | None:
+    def _triggers(self, data: memoryview, packet: Table, position: np.ndarray) -> Events | None:
         first, count = packet.vector(0, 4)
         found = []
         for at in range(first, first + 4 * count, 4):
@@ -144,7 +144,7 @@ def _io_header(peek: Peek) -> tuple[int, int, str, int]:
         with open(peek.path, "rb") as file:
             head = file.read(offset)
     try:
-        table = Table.root(head[len(MAGIC) + 4 : offset])
+        table = Table.root(memoryview(head)[len(MAGIC) + 4 : offset])
         compression, table_at, info = table.integer(0, "<i", 0), table.integer(1, "<q", -1), table.text(2)
     except Damaged as error:
         raise ValueError(f"{peek.path}: the header {error}: the file is damaged") from None
@@ -172,9 +172,9 @@ def _streams(peek: Peek, info: str) -> dict[int, tuple[str, tuple[int, int] | No
     return dict(sorted(streams.items()))
 
 
-def _decompressor(compression: str) -> Callable[[bytes], bytes]:
+def _decompressor(compression: str) -> Callable[[memoryview], Any]:
     if compression == "none":
-        return bytes
+        return memoryview
     from sources.formats import decompress
 
     return decompress.lz4 if compression.startswith("lz4") else decompress.zstd

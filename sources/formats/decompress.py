@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 MOST_BYTES = 1 << 28  # of a frame, decompressed
 LZ4_RATIO = 255  # the most that LZ4 can compress
 STEP_BYTES = 1 << 22
 
 
-def lz4(data: bytes) -> bytes:
+def lz4(data: memoryview) -> bytes:
     """The content of an LZ4 frame."""
     from lz4.frame import decompress
 
@@ -20,14 +22,14 @@ def lz4(data: bytes) -> bytes:
         raise _damaged(error) from None
 
 
-def _lz4_in_steps(data: bytes) -> bytes:
+def _lz4_in_steps(data: memoryview) -> bytes:
     from lz4.frame import LZ4FrameDecompressor
 
     frame, parts, size = LZ4FrameDecompressor(), [], 0
     try:
         while not frame.eof:
-            part = frame.decompress(data, STEP_BYTES)
-            data, size = b"", size + len(part)
+            part = frame.decompress(bytes(data), STEP_BYTES)
+            data, size = data[:0], size + len(part)
             if size > MOST_BYTES or not (part or frame.eof):
                 raise ValueError(f"cannot be decompressed to {MOST_BYTES} bytes or fewer")
             parts.append(part)
@@ -36,15 +38,15 @@ def _lz4_in_steps(data: bytes) -> bytes:
     return b"".join(parts)
 
 
-def zstd(data: bytes) -> bytes:
-    """The content of a Zstandard frame, whether it tells its size or not."""
+def zstd(data: memoryview) -> Any:
+    """The content of a Zstandard frame, whether it tells its size or not, as a buffer of bytes."""
     import pyarrow
 
     told = _zstd_size(data)
     try:
         if 0 < told <= MOST_BYTES:
-            return pyarrow.Codec("zstd").decompress(data, told, asbytes=True)
-        stream, parts, size = pyarrow.CompressedInputStream(pyarrow.BufferReader(data), "zstd"), [], 0
+            return pyarrow.Codec("zstd").decompress(pyarrow.py_buffer(data), told)
+        stream, parts, size = pyarrow.CompressedInputStream(pyarrow.BufferReader(pyarrow.py_buffer(data)), "zstd"), [], 0
         while part := stream.read(STEP_BYTES):
             size += len(part)
             if size > MOST_BYTES:
@@ -55,7 +57,7 @@ def zstd(data: bytes) -> bytes:
         raise _damaged(error) from None
 
 
-def _zstd_size(data: bytes) -> int:
+def _zstd_size(data: memoryview) -> int:
     """The size that the head of a frame tells, or 0. Source: RFC 8878, section 3.1.1.1."""
     if len(data) < 18 or data[:4] != b"\x28\xb5\x2f\xfd":
         return 0

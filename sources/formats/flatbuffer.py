@@ -15,18 +15,18 @@ class Damaged(ValueError):
 class Table:
     """A table inside a buffer.
 
-    >>> data = bytes.fromhex("0c000000 0600 0800 0400 0000 08000000 2a000000")
+    >>> data = memoryview(bytes.fromhex("0c000000 0600 0800 0400 0000 08000000 2a000000"))
     >>> Table.root(data).integer(0, "<i", 0)
     42
     """
 
-    def __init__(self, data: bytes, at: int) -> None:
+    def __init__(self, data: memoryview, at: int) -> None:
         self._data, self._at = data, at
         self._fields = at - _unpack("<i", data, at)
         self._field_bytes = _unpack("<H", data, self._fields)
 
     @classmethod
-    def root(cls, data: bytes, at: int = 0) -> Table:
+    def root(cls, data: memoryview, at: int = 0) -> Table:
         """The table that the buffer beginning at `at` is about."""
         return cls(data, at + _unpack("<I", data, at))
 
@@ -48,7 +48,7 @@ class Table:
 
     def text(self, field: int) -> str:
         first, count = self.vector(field, 1)
-        return self._data[first : first + count].decode("utf-8", "replace")
+        return bytes(self._data[first : first + count]).decode("utf-8", "replace")
 
     def _place(self, field: int) -> int | None:
         entry = 4 + 2 * field
@@ -58,12 +58,12 @@ class Table:
         return self._at + offset if offset else None
 
 
-def table_in(data: bytes, at: int) -> Table:
+def table_in(data: memoryview, at: int) -> Table:
     """The table that the offset at `at` leads to."""
     return Table(data, at + _unpack("<I", data, at))
 
 
-def _unpack(kind: str, data: bytes, at: int) -> int:
+def _unpack(kind: str, data: memoryview, at: int) -> int:
     if at < 0 or at + struct.calcsize(kind) > len(data):
         raise Damaged("holds an offset that leads out of it")
     return int(struct.unpack_from(kind, data, at)[0])

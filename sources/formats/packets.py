@@ -13,7 +13,7 @@ from sources.formats.words import make_chunk, start_position, truncated
 from sources.kernels import position as slot
 
 CHUNK_BYTES = 1 << 20  # of the file, and
-CHUNK_EVENTS = 1 << 14  # events, after which the packets gathered become a chunk
+CHUNK_EVENTS = 1 << 13  # events, after which the packets gathered become a chunk
 MOST_BYTES = 1 << 28  # of one packet
 
 
@@ -28,8 +28,8 @@ class PacketFormat(Protocol):
     def measure(self, head: bytes, position: np.ndarray) -> tuple[int, bool]:
         """The bytes that follow the head, and whether they are wanted; if not, they are counted. ValueError: no such packet."""
 
-    def decode(self, head: bytes, body: bytes, position: np.ndarray) -> Events | None:
-        """The events of a packet that is wanted."""
+    def decode(self, head: bytes, body: memoryview, position: np.ndarray) -> Events | None:
+        """The events of a packet that is wanted. The body's bytes are overwritten by those of the next one."""
 
 
 def decode_packets(
@@ -40,10 +40,11 @@ def decode_packets(
     position = _first(header) if start is None else start.copy()
     with open(header.path, "rb") as file:
         file.seek(int(position[slot.WORD]))
+        room = _Room()
         while position[slot.WORD] < end:
             before = position.copy()
             found: list[Events] = []
-            tail_bytes = _gather(file, header, packets, position, end, found)
+            tail_bytes = _gather(file, room, header, packets, position, end, found)
             yield make_chunk(before, position, joined(found), packets.counts)
             if tail_bytes:
                 raise Truncated(truncated(header, tail_bytes), tail_bytes)
@@ -56,7 +57,7 @@ def _first(header: Header) -> np.ndarray:
 
 
 def _gather(
-    file: BinaryIO, header: Header, packets: PacketFormat, position: np.ndarray, end: int, found: list[Events]
+    file: BinaryIO, room: _Room, header: Header, packets: PacketFormat, position: np.ndarray, end: int, found: list[Events]
 ) -> int:
     """Decode packets until there is enough for a chunk. Returns the bytes of half a packet at the end."""
     begin, events = int(position[slot.WORD]), 0
@@ -74,7 +75,7 @@ def _gather(
             if wanted:
                 if size > MOST_BYTES:
                     raise ValueError(f"has {size} bytes, where at most {MOST_BYTES} are possible")
-                decoded = packets.decode(head, _read(file, header, at + packets.head_bytes, size), position)
+                decoded = packets.decode(head, room.read(file, header, at + packets.head_bytes, size), position)
                 if decoded is not None and decoded.t_us.size:
                     found.append(decoded)
                     events += decoded.t_us.size
@@ -95,8 +96,27 @@ class _Gone(ValueError):
 def _read(file: BinaryIO, header: Header, at: int, size: int) -> bytes:
     data = file.read(size)
     if len(data) < size:
-        raise _Gone(f"{header.path}: byte {at + len(data)} is gone: the file had {header.size} bytes when it was opened")
+        raise _gone(header, at + len(data))
     return data
+
+
+def _gone(header: Header, at: int) -> _Gone:
+    return _Gone(f"{header.path}: byte {at} is gone: the file had {header.size} bytes when it was opened")
+
+
+class _Room:
+    """Room for one packet, made anew only when a longer one comes: fresh memory costs more than the reading."""
+
+    def __init__(self) -> None:
+        self._bytes = memoryview(np.empty(1 << 16, np.uint8))  # type: ignore[arg-type]
+
+    def read(self, file: BinaryIO, header: Header, at: int, size: int) -> memoryview:
+        if size > len(self._bytes):
+            self._bytes = memoryview(np.empty(2 * size, np.uint8))  # type: ignore[arg-type]
+        count = file.readinto(self._bytes[:size])  # type: ignore[attr-defined]
+        if count < size:
+            raise _gone(header, at + count)
+        return self._bytes[:size]
 
 
 def outside(position: np.ndarray, header: Header) -> str:
