@@ -1,0 +1,52 @@
+"""Independent writers of data sets of labelled samples: SHD's HDF5 layout and idx files."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+
+def write_shd(
+    path: Path, times_s: Sequence[Sequence[float]], units: Sequence[Sequence[int]], labels: Sequence[int],
+    keys: Sequence[str] = (), speakers: Sequence[int] = (), dtype: str = "f2",
+) -> None:  # fmt: skip
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w") as file:
+        rows = file.create_dataset("spikes/times", (len(times_s),), h5py.vlen_dtype(np.dtype(dtype)))
+        addresses = file.create_dataset("spikes/units", (len(units),), h5py.vlen_dtype(np.dtype("u2")))
+        for i, (t, unit) in enumerate(zip(times_s, units, strict=True)):
+            rows[i], addresses[i] = np.array(t, dtype), np.array(unit, "u2")
+        file["labels"] = np.array(labels, "u2")
+        if keys:
+            file["extra/keys"] = np.array([key.encode() for key in keys])
+        if speakers:
+            file["extra/speaker"] = np.array(speakers, "u2")
+
+
+def idx(values: np.ndarray, packed: bool = False) -> bytes:
+    content = bytes((0, 0, 8, values.ndim)) + struct.pack(f">{values.ndim}I", *values.shape) + values.astype(np.uint8).tobytes()
+    return gzip.compress(content, mtime=0) if packed else content
+
+
+def few_utterances(folder: Path) -> None:
+    """Four of SHD's, of 40 spikes each, in the folder that tonic looks into too."""
+    rng = np.random.default_rng(5)
+    times = [np.sort(rng.uniform(0, 0.05, 40)) for _ in range(4)]
+    units = [rng.integers(0, 700, 40) for _ in range(4)]
+    keys = [f"word {number}" for number in range(20)]
+    path = folder / "SHD/shd_test.h5"
+    write_shd(path, [t.tolist() for t in times], [u.tolist() for u in units], (3, 17, 3, 0), keys, (4, 5, 5, 1))
+    with zipfile.ZipFile(path.with_suffix(".h5.zip"), "w"):
+        pass
+
+
+def few_images(folder: Path) -> None:
+    images = np.random.default_rng(6).integers(0, 256, (5, 4, 6))
+    (folder / "few-images-idx3-ubyte.gz").write_bytes(idx(images, packed=True))
+    (folder / "few-labels-idx1-ubyte.gz").write_bytes(idx(np.array([2, 0, 1, 2, 1]), packed=True))
