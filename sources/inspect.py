@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,8 @@ import numpy as np
 
 from pipeline.packet import NO_UNITS
 from sources.cut import Events
-from sources.formats.header import TableOptions
+from sources.disorder import in_order
+from sources.formats.header import Chunk, TableOptions
 from sources.recordings import open_recording
 from sources.survey import Survey
 
@@ -25,19 +26,22 @@ def inspect(
     """The figures of one recording, JSON values by name. Reads the whole file, in constant memory.
 
     Faults that a replay may be told to accept are counted here: half a record at the end (tail_bytes), and events that run
-    backwards in time (backwards), which the other figures leave out. Wraps of the file's time counter are counted (wraps), and
-    events that one of the same microsecond, place and polarity stands before (duplicates);
+    backwards in time (backwards, and by how much at most: backwards_most_us), which the other figures leave out. Wraps of the
+    file's time counter are counted (wraps), and events that one of the same microsecond, place and polarity stands before
+    (duplicates);
     a file that cannot be read at all is a ValueError. Times are None where there is no event.
     on_survey gets what the figures of rates, gaps and hot pixels were taken from, once all is read: a picture can be made of it.
     """
     recording = open_recording(path, width, height, on_disorder="drop", on_truncated="keep", table=table)
     header = recording.header
-    pixels = header.shape[-2] * header.shape[-1]
+    rows, columns = header.shape[-2:] if len(header.shape) > 1 else (1, header.shape[0])
+    pixels = rows * columns
     counts: dict[str, int] = {}
     first_us = last_us = None
     events = on_events = 0
     duplicates, survey = _Duplicates(recording.format.size), Survey(recording.format.shape)
-    for chunk in recording.chunks():
+    lateness = _Lateness()
+    for chunk in in_order(lateness.watch(recording.decoded()), "drop", header.path):
         t_us = chunk.events.t_us
         if t_us.size:
             first_us = int(t_us[0]) if first_us is None else first_us
@@ -53,11 +57,12 @@ def inspect(
         "file": str(header.path),
         "bytes": header.size,
         "format": header.format,
-        "width": header.shape[-1],
-        "height": header.shape[-2],
+        "shape": list(header.shape),
+        "width": columns,
+        "height": rows,
         "geometry_from": header.geometry_from,
         "events": events,
-        "on_events": on_events,
+        "on_events": on_events if survey.is_camera else None,
         "first_t_us": first_us,
         "last_t_us": last_us,
         "duration_us": duration_us,
@@ -65,10 +70,26 @@ def inspect(
         "mean_rate_hz": events * 1e6 / duration_us if duration_us else None,
         **survey.figures(),
         "duplicates": duplicates.count,
+        "backwards_most_us": lateness.most_us,
         "tail_bytes": header.tail_bytes,
         **{name: count for name, count in counts.items() if name != "events"},
         "header": header.details,
     }
+
+
+class _Lateness:
+    """How far an event lies behind the greatest time before it, at most: what sort_within_ms must be to lose none."""
+
+    def __init__(self) -> None:
+        self.most_us = 0
+
+    def watch(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+        """The same chunks; their events in the order of the file."""
+        for chunk in chunks:
+            if not chunk.ordered:
+                newest_us = np.maximum.accumulate(np.maximum(chunk.events.t_us, chunk.since_us))
+                self.most_us = max(self.most_us, int((newest_us - chunk.events.t_us).max()))
+            yield chunk
 
 
 class _Duplicates:

@@ -15,7 +15,8 @@ from sources.encoders.writer import Encoder, Target, TimeTooLate
 from sources.formats.header import Chunk
 from sources.recordings import Recording, open_recording
 
-NO_DATA = {"events", "backwards", "late", "incomplete", "unknown_words", "wraps", "resets", "duplicates"}
+NO_DATA = {"events", "backwards", "late", "incomplete", "unknown_words", "wraps", "resets", "clock_resets",
+           "duplicates", "tail_bytes"}
 """Counts of a recording that do not tell of data besides its events."""
 
 Progress = Callable[[int], None]

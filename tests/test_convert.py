@@ -18,6 +18,7 @@ from pipeline.packet import Format
 from sources.cut import Events
 from sources.encoders import ENCODERS
 from sources.encoders.writer import Encoder, Target
+from sources.formats.header import TableOptions
 from sources.recordings import open_recording
 from spikeline.commands.convert import warnings
 from spikeline.convert import convert
@@ -150,6 +151,16 @@ def test_shd_layout_tells_every_microsecond(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5") as file:
         assert np.rint(file["spikes/times"][0] * 1e6).astype(np.int64).tolist() == t_us.tolist()
         assert (file["spikes/units"][0].tolist(), file["labels"][:].tolist()) == ([5, 699, 0, 3], [-1])
+
+
+@pytest.mark.parametrize("target", ["csv", "npz", "arrow", "parquet"])
+def test_channels_survive_in_tables(target: str, tmp_path: Path) -> None:
+    t_us, unit = np.array([0, 1, 999_999]), np.array([5, 699, 0])
+    np.savez(tmp_path / "in.npz", t=t_us, unit=unit, channels=700)
+    convert(tmp_path / "in.npz", tmp_path / f"out.{target}")
+    opened = open_recording(tmp_path / f"out.{target}", table=TableOptions(channels=700 if target == "csv" else None))
+    assert opened.header.shape == (700,)
+    assert (opened.events().t_us.tolist(), opened.events().unit.tolist()) == (t_us.tolist(), unit.tolist())
 
 
 # --- EVT3's vectors ---

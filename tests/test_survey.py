@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sources.cut import Events
+from sources.inspect import inspect
 from sources.survey import BINS, SAMPLE, Survey
 from spikeline.picture import check_picture, save_picture
 from tests import writers
@@ -112,3 +113,20 @@ def test_info_tells_of_gaps_rates_and_hot_pixels_and_plots(tmp_path: Path, capsy
     assert (stop.value.code, (tmp_path / "a.png").exists()) == (0, True)
     assert (figures["gaps"], figures["longest_gap_us"], figures["hottest_pixels"]) == (
         1, 701_000, [{"x": 5, "y": 6, "events": 200}])  # fmt: skip
+
+
+def test_info_tells_of_channels(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", t=np.array([0, 5]), unit=np.array([3, 699]), channels=700)
+    figures = inspect(tmp_path / "a.npz")
+    assert [figures[name] for name in ("shape", "events", "on_events", "hot_pixels")] == [[700], 2, None, None]
+
+
+def test_info_takes_what_a_table_does_not_tell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from spikeline.cli import main
+
+    (tmp_path / "a.txt").write_text("".join(f"{k} {k % 8};1;{2 * k}\n".replace(" ", ";") for k in range(40)))
+    options = ["--columns", "x=1,y=2,t=3,p=2", "--delimiter", ";", "--time-unit", "ms", "--width", "8", "--height", "6"]
+    with pytest.raises(SystemExit):
+        main(["info", str(tmp_path / "a.txt"), "--json", *options])
+    figures = json.loads(capsys.readouterr().out)
+    assert (figures["width"], figures["height"], figures["duration_us"], figures["on_events"]) == (8, 6, 78_000, 40)

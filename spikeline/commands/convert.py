@@ -10,15 +10,32 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from spikeline.commands.options import (
+    Channels,
+    Columns,
+    Delimiter,
+    Height,
+    RecordingPath,
+    Table,
+    TimeUnit,
+    Width,
+    table_options,
+)
+
 
 def convert(
-    source: Annotated[Path, typer.Argument(metavar="FROM", help="A recording that dvs_file can read.", show_default=False)],
+    source: RecordingPath,
     target: Annotated[Path, typer.Argument(metavar="TO", help="The file to write; its suffix says how.", show_default=False)],
     format: Annotated[str | None, typer.Option(help="The format, whatever the suffix; an unknown one lists all.")] = None,
     from_s: Annotated[float, typer.Option(min=0, help="Where to begin, s after the first event.")] = 0.0,
     to_s: Annotated[float | None, typer.Option(min=0, help="Where to end, s after the first event.")] = None,
-    width: Annotated[int | None, typer.Option(min=1, help="Columns of the sensor, for a file that does not tell.")] = None,
-    height: Annotated[int | None, typer.Option(min=1, help="Rows of the sensor, likewise.")] = None,
+    width: Width = None,
+    height: Height = None,
+    time_unit: TimeUnit = None,
+    columns: Columns = None,
+    delimiter: Delimiter = None,
+    table: Table = None,
+    channels: Channels = None,
     on_disorder: Annotated[Literal["error", "drop"], typer.Option(help="An event that runs backwards in time.")] = "error",
     sort_within_ms: Annotated[float | None, typer.Option(help="Sort events that are at most so late, drop later ones.")] = None,
     truncated: Annotated[Literal["error", "keep"], typer.Option(help="Half a record at the end.")] = "error",
@@ -31,12 +48,13 @@ def convert(
     from sources.disorder import SortWithin
     from spikeline.convert import convert as convert_file
 
+    options = table_options(time_unit, columns, delimiter, table, channels)
     order = on_disorder if sort_within_ms is None else SortWithin(sort_within_ms=sort_within_ms)
 
     with ExitStack() as stack:
         figures = convert_file(
             source, target, format=format, from_s=from_s, to_s=to_s, width=width, height=height, on_disorder=order,
-            on_truncated=truncated, force=force, on_progress=_progress(source, quiet, stack),
+            on_truncated=truncated, table=options, force=force, on_progress=_progress(source, quiet, stack),
         )  # fmt: skip
     for line in warnings(source, figures):
         print(line, file=sys.stderr)

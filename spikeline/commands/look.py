@@ -8,7 +8,21 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from spikeline.commands.options import ConfigPath, NoCustom, Overrides, load
+from spikeline.commands.options import (
+    Channels,
+    Columns,
+    ConfigPath,
+    Delimiter,
+    Height,
+    NoCustom,
+    Overrides,
+    RecordingPath,
+    Table,
+    TimeUnit,
+    Width,
+    load,
+    table_options,
+)
 
 
 def check(config: ConfigPath, overrides: Overrides = None, no_custom: NoCustom = False) -> None:
@@ -58,20 +72,28 @@ def schema(no_custom: NoCustom = False) -> None:
 
 
 def info(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording that dvs_file can read.", show_default=False)],
+    file: RecordingPath,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Save a picture: accumulated events, rate, raster.")] = None,
+    width: Width = None,
+    height: Height = None,
+    time_unit: TimeUnit = None,
+    columns: Columns = None,
+    delimiter: Delimiter = None,
+    table: Table = None,
+    channels: Channels = None,
 ) -> None:
     """Say what a recording holds: format, geometry, duration, events, rates, gaps, hot pixels."""
     from sources.inspect import inspect
 
+    options = table_options(time_unit, columns, delimiter, table, channels)
     if plot is None:
-        figures = inspect(file)
+        figures = inspect(file, width, height, options)
     else:
         from spikeline.picture import check_picture, save_picture
 
         check_picture(plot)
-        figures = inspect(file, on_survey=lambda survey: save_picture(plot, survey, file.name))
+        figures = inspect(file, width, height, options, on_survey=lambda survey: save_picture(plot, survey, file.name))
     if as_json:
         print(json.dumps(figures))
         return
