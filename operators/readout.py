@@ -16,7 +16,6 @@ from pipeline.packet import NO_TIMES, NO_UNITS, NO_VALUES, Format, Packet
 
 GREATEST_BINS = 100_000  # of a window
 NEVER_US = 2**62  # when a decision is due that is not due
-HELD_PACKETS = 64  # packets are taken in together, at the latest when there are so many
 ROOM = 64  # decisions that the output buffer takes
 KINDS = {"spike_count": 0, "membrane": 1, "softmax_sum": 2}  # as the kernel numbers them
 
@@ -162,7 +161,7 @@ class Readout:
             return Packet(begin_us, end_us, NO_TIMES, NO_UNITS, NO_VALUES)
         if packet.t_us.shape[0]:
             self._open.add(packet)
-        if end_us >= self._next_us or len(self._open.t_us) >= HELD_PACKETS:
+        if end_us >= self._next_us or (self._open.t_us and end_us >= self._usable_us):
             return self._decide(closing=0)
         if end_us > begin_us:
             self._out_us = end_us - 1
@@ -192,7 +191,9 @@ class Readout:
         self._read_marks()
 
     def _read_marks(self) -> None:
-        _, self._next_us, _, self._decided_us, self._silent, _ = self._marks.tolist()
+        _, self._next_us, _, self._decided_us, self._silent, tick = self._marks.tolist()
+        # Held events are used as soon as they can be, so that little is left to do when a decision is due.
+        self._usable_us = 0 if self._law.kind == KINDS["spike_count"] else (tick + 1) * self._law.tick_us
 
     def _decide(self, closing: int) -> Packet:
         """The output up to the end of the input so far.

@@ -31,10 +31,13 @@ class Chain:
         self._past: list[dict[str, Any]] = [{} for _ in nodes]  # the figures of the operators of ended episodes
         if state is not None and "past" in state:
             self._past = json.loads(state["past"].tobytes())
+        self._ended = False  # the last packet of an episode has gone through
         self.active = 0  # the operator at work, or the one that failed
 
     def push(self, packet: Packet) -> Packet:
         """What comes out at the end once `packet` has gone through."""
+        if self._ended:
+            self.begin_episode()
         out = packet
         for index, operator in enumerate(self._operators):
             self.active = index
@@ -44,17 +47,19 @@ class Chain:
             if index in self._checked:
                 made.check(self._checked[index])
             out = with_flags(made, packet)
-        if packet.last:
-            self.begin_episode()
+        self._ended = packet.last
         return out
 
     def begin_episode(self) -> None:
-        """Make every operator anew; `push` does so after an episode's last packet."""
-        self._past = self._figures()
+        """Make every operator anew: due after an episode's last packet, done before anything else is asked of them, so that
+        the episode's last decision need not wait for it."""
+        self._past, self._ended = self._figures(), False
         self._operators = [make(None) for make in self._makers]
 
     def snapshot(self) -> State:
         """The states of all operators, keyed `<index>.<key>`."""
+        if self._ended:
+            self.begin_episode()
         state = {f"{i}.{key}": array for i, operator in enumerate(self._operators) for key, array in operator.snapshot().items()}
         return state | {"past": np.frombuffer(json.dumps(self._past).encode(), np.uint8)}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -180,8 +180,7 @@ def join(first: Packet, second: Packet) -> Packet:
                   second.episode, second.last, second.label, first.lost + second.lost, second.barrier)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Decision:
+class Decision(NamedTuple):
     """One classification: the class of greatest value (the lowest index on a tie) and how sure it is."""
 
     t_us: int
@@ -200,14 +199,15 @@ def decisions(packet: Packet, format: Format) -> Iterator[Decision]:
 
     A decision is final when its confidence reaches `format.exit_at`, or when it is the last of a packet that ends its episode.
     """
-    classes = format.size
-    if packet.value is None or packet.n % classes:
-        raise ValueError(f"{packet.n} events are not whole decisions over {classes} classes")
-    for first in range(0, packet.n, classes):
-        scores = packet.value[first : first + classes]
+    classes, n, value = format.size, packet.n, packet.value
+    if value is None or n % classes:
+        raise ValueError(f"{n} events are not whole decisions over {classes} classes")
+    # A confidence becomes a Python float exactly, so exit_at is rounded to float32 to be compared as the readout compares it.
+    exit_at = math.inf if format.exit_at is None else float(np.float32(format.exit_at))
+    for first in range(0, n, classes):
+        scores = value[first : first + classes]
         index = int(scores.argmax())
-        confidence = float(scores[index])
-        closing = packet.last and first + classes == packet.n
-        exits = format.exit_at is not None and scores[index] >= np.float32(format.exit_at)
+        confidence = scores.item(index)
+        final = confidence >= exit_at or (packet.last and first + classes == n)
         name = format.names[index] if format.names else str(index)
-        yield Decision(int(packet.t_us[first]), index, name, confidence, scores, bool(closing or exits))
+        yield Decision(packet.t_us.item(first), index, name, confidence, scores, final)
