@@ -60,13 +60,19 @@ class DvsDatasetConfig(ReplayConfig):
     def open(self, path: Path) -> Recording:
         return open_recording(path, self.width, self.height, self.on_disorder, self.truncated)
 
+    def _first(self, samples: list[Sample]) -> Recording:
+        recording = self.open(samples[0].path)
+        if recording.header.kind != "spikes":
+            raise ValueError(f"{samples[0].path}: holds {recording.header.kind} events, where samples of spikes can be read")
+        return recording
+
     def check(self) -> Format:
         names, samples = list_samples(self)
-        return Format("spikes", self.open(samples[0].path).header.shape, names=names)
+        return Format("spikes", self._first(samples).header.shape, names=names)
 
     def prepare(self) -> Callable[[State | None], Source]:
         names, samples = list_samples(self)
-        first = self.open(samples[0].path)
+        first = self._first(samples)
         first.decoder()
         format = Format("spikes", first.header.shape, names=names)
         order = _in_order(self, samples)

@@ -49,13 +49,14 @@ class Recording:
 
     def chunks(self, position: np.ndarray | None = None) -> Iterator[Chunk]:
         """The chunks from a position on (None: the start), their events in order of time."""
-        return in_order(self._decoded(position), self.on_disorder, self.header.path)
+        return in_order(self.decoded(position), self.on_disorder, self.header.path)
 
     def events(self) -> Events:
         """The whole recording in memory."""
         return joined([chunk.events for chunk in self.chunks()])
 
-    def _decoded(self, position: np.ndarray | None) -> Iterator[Chunk]:
+    def decoded(self, position: np.ndarray | None = None) -> Iterator[Chunk]:
+        """The same, their events in the order of the file."""
         chunk = None
         try:
             for chunk in self.decoder()(self.header, position):

@@ -133,6 +133,16 @@ def test_inspect_counts_events_that_were_there_before(tmp_path, monkeypatch):
         assert inspect(path)["duplicates"] == 4
 
 
+def test_inspect_tells_how_late_events_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(words_module, "CHUNK_BYTES", 16)
+    path = tmp_path / "late.dat"
+    path.write_bytes(writers.dat([(t, 1, 1, 1) for t in (10, 500, 90, 400, 800, 795)]))
+    figures = inspect(path)
+    assert (figures["backwards"], figures["backwards_most_us"]) == (3, 410)
+    config = DvsFileConfig.model_validate({"path": path, "on_disorder": {"sort_within_ms": 0.41}})
+    assert [packet.lost for packet in config.prepare()(None).packets()] == [0]
+
+
 def test_inspect_counts_wraps(tmp_path):
     path = tmp_path / "long.raw"
     path.write_bytes(writers.evt3([(t, 1, 1, 1) for t in range(0, 3 << 24, 1 << 22)]))

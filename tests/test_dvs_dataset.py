@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.packet import Format, Packet, same_events
 from sources.dvs_dataset import DvsDatasetConfig, list_samples
-from tests import writers
+from tests import writers, writers_event_stream
 from tests.real_data import DATA, needs_data
 
 
@@ -170,3 +170,10 @@ def test_the_real_nmnist_test_samples_are_a_hundred_labelled_episodes():
     assert sum(p.last for p in packets) == 100
     assert {p.label for p in packets} == set(range(10))
     assert source.report()["events"] == 385_596
+
+
+def test_samples_that_are_not_spikes_are_refused(tmp_path):
+    (tmp_path / "red").mkdir()
+    (tmp_path / "red/1.es").write_bytes(writers_event_stream.color([(5, 1, 2, 255, 0, 0)]))
+    with pytest.raises(ValueError, match=r"1\.es: holds graded events, where samples of spikes can be read"):
+        DvsDatasetConfig(path=tmp_path).check()

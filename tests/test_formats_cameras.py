@@ -175,6 +175,25 @@ def test_packets_of_aedat4_that_are_no_events_are_counted(saved):
     assert decoded_triggers(path) == [(4, 1, 0), (9, 0, 0), (9, 1, 8), (10, 1, 3)]
 
 
+def test_of_two_event_streams_the_first_is_read(saved):
+    info = b'<attr key="typeIdentifier" type="string">%s</attr>'
+    file = Aedat4().events(FEW).packet(1, b"an event packet").packet(1, b"another")
+    path = saved(file.file(closed=False).replace(info % b"FRME", info % b"EVTS"))
+    assert decoded(open_recording(path)) == FEW
+    assert inspect(path)["other_packets"] == 2
+
+
+def test_a_packet_without_events_is_legal(saved):
+    assert decoded(open_recording(saved(Aedat4().events([]).events(FEW).events([]).file()))) == FEW
+
+
+def test_triggers_and_exposures_are_replayed_by_dvs_file(saved):
+    path = saved(Aedat4().events(FEW).triggers([(4, 1), (9, 2)]).file())
+    config = DvsFileConfig(path=path, stream="triggers")
+    assert config.check() == Format("spikes", (2, 32))
+    assert [packet.unit.tolist() for packet in config.prepare()(None).packets()] == [[32, 0]]
+
+
 def test_triggers_of_raw_files_come_out_as_events_of_their_own(saved):
     evt3 = writers.EVT3_HEADER + writers.evt3_words(0xA101, 0x8001, 0x6002, 0xA101, 0x6003, 0xA100, 0x2005, 0xAF01)
     words = 0x8 << 28 | 1, 0xA << 28 | 2 << 22 | 3 << 8 | 1, 0xA << 28 | 4 << 22

@@ -98,6 +98,8 @@ class _Packets:
 
     def _events(self, data: memoryview, packet: Table, position: np.ndarray) -> Events:
         first, count = packet.vector(0, EVENT_BYTES)
+        if not count:
+            return Events()
         t_us, unit = np.empty(count, np.int64), np.empty(count, np.uint32)
         _, height, width = self._header.shape
         n = self._kernel(as_array(data, "<i8", 2 * count, first), width, height, position, t_us, unit)
