@@ -30,7 +30,8 @@ class Source(Protocol):
 
     format: Format
 
-    def packets(self) -> Iterator[Packet]: ...  # live: a packet, empty if need be, at least every heartbeat_ms
+    def packets(self) -> Iterator[Packet | None]: ...  # live: a packet, empty if need be, at least every heartbeat_ms;
+    # None where it would have to be empty and no episode is under way. Sources that replay never hand out None.
     def snapshot(self) -> State: ...  # the position AFTER the last packet handed out
     def close(self) -> None: ...
 

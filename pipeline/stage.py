@@ -62,13 +62,14 @@ class SourceStage:
     """
 
     kind = "source"
+    _END = object()  # no further packet
 
     def __init__(self, name: str, config: SourceConfig, outbox: Outbox, *, wait: Callable[[float], bool],
                  barrier_due: Callable[[], int], save: Saver, state: State | None = None) -> None:
         self.name, self.outbox = name, outbox
         self._source = config.prepare()(part_of(state, "0"))
         self._packets = iter(self._source.packets())
-        self._pacer = Pacer(config, wait)
+        self._pacer, self._wait = Pacer(config, wait), wait
         self._barrier_due, self._save = barrier_due, save
         self.metrics = StageMetrics(part_of(state, "metrics"))
         self._continuity = Continuity(part_of(state, "continuity"))
@@ -79,14 +80,16 @@ class SourceStage:
         """Hand out one packet; False once the stream has ended or was told to stop."""
         begin_s = time.perf_counter()
         try:
-            packet = next(self._packets, None)
-            if packet is not None:
+            packet = next(self._packets, self._END)
+            if isinstance(packet, Packet):
                 packet.check(self._source.format)
         except Exception as error:
             raise self._failure(error) from error
         self.metrics.busy_s += time.perf_counter() - begin_s
-        if packet is None:
+        if packet is self._END:
             return False
+        if not isinstance(packet, Packet):  # a live source that has nothing yet, between two episodes
+            return not self._wait(0.0)
         if self._pacer.await_due(packet):
             closing = self._continuity.closing(self._label, self._source.format.kind)
             if closing is not None:

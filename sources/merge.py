@@ -13,6 +13,7 @@ from pydantic import Field, SerializeAsAny, field_validator
 from pipeline.chain import part_of
 from pipeline.contract import ReplayConfig, Reporting, Source, SourceConfig, State
 from pipeline.packet import NO_TIMES, NO_UNITS, NO_VALUES, Format, Packet
+from sources.live import LiveConfig
 
 
 class MergeConfig(ReplayConfig):
@@ -24,7 +25,8 @@ class MergeConfig(ReplayConfig):
     Episodes advance together: one ends when the longest of its parts does, shorter ones are silent until then; its number is
     the first source's, its label the one that all agree on, else -1. `lost` adds up. The stream ends with the first source that
     has no further episode. Times in us.
-    Errors: shapes, kinds or class names that differ; a pace or gap_ms on one of the sources, as the merge sets the pace.
+    Errors: shapes, kinds or class names that differ; a pace or gap_ms on one of the sources, as the merge sets the pace; a source
+    that is live.
 
     Example: {type: merge, sources: [{type: dvs_scene, seed: 1}, {type: dvs_scene, seed: 1, camera_seed: 7}], pace: realtime}
 
@@ -41,6 +43,8 @@ class MergeConfig(ReplayConfig):
         for index, config in enumerate(sources):
             if type(config) is SourceConfig:
                 raise ValueError(f"sources[{index}]: {config.type!r} is not a source; give a config object, or load it from YAML")
+            if isinstance(config, LiveConfig):
+                raise ValueError(f"sources[{index}]: {config.type} is live: only sources that replay or simulate are merged")
             for option in ("pace", "gap_ms"):
                 if isinstance(config, ReplayConfig) and getattr(config, option) != ReplayConfig.model_fields[option].default:
                     raise ValueError(f"sources[{index}]: {option} is the merge's to set; give it to the merge")

@@ -48,6 +48,7 @@ from sources.merge import MergeConfig
 from sources.recorded import RecordedConfig
 from sources.shd import ShdConfig
 from sources.tonic import TonicConfig
+from sources.zmq_receive import ZmqReceiveConfig
 
 SOURCES: dict[str, type[SourceConfig]] = {
     "dvs_file": DvsFileConfig,
@@ -59,6 +60,7 @@ SOURCES: dict[str, type[SourceConfig]] = {
     "recorded": RecordedConfig,
     "memory": MemoryConfig,
     "merge": MergeConfig,
+    "zmq_receive": ZmqReceiveConfig,
 }
 
 OPERATORS: dict[str, type[OperatorConfig]] = {

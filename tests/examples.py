@@ -179,6 +179,9 @@ ITEMS = [
 ]
 SCENE = {"type": "dvs_scene", "width": 8, "height": 8, "episode_ms": [30.0, 40.0], "noise_hz": 50.0, "hot_fraction": 0.02}
 
+NEEDS_A_SENDER = "it waits for a sender that no example has; its own tests play one"
+LIVE: dict[Callable[..., None], str] = dict.fromkeys(contract_sources.SOURCE_CHECKS, NEEDS_A_SENDER)
+
 SOURCES = [
     SourceExample({"type": "dvs_dataset", "path": "{folder}", "shuffle": True, "seed": 3}, files=four_digits),
     SourceExample(
@@ -202,6 +205,7 @@ SOURCES = [
                   excluded={contract_sources.check_packets_respect_their_length: "items are handed out as they are given"}),
     SourceExample({"type": "recorded", "path": "{folder}/run.spkl"}, recut=(), files=recorded_packets),
     SourceExample({"type": "recorded", "path": "{folder}/parts.spkl", "from_s": 0.012}, recut=(), files=recorded_packets),
+    SourceExample({"type": "zmq_receive", "bind": "ipc://{folder}/in", "pattern": "pull", "shape": [4]}, recut=(), excluded=LIVE),
     SourceExample({"type": "merge", "sources": [{**SCENE, "episodes": 2}, {**SCENE, "episodes": 3, "camera_seed": 7}]}),
 ]
 

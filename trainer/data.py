@@ -43,6 +43,8 @@ def episodes(config: SourceConfig) -> tuple[list[Packet], Format]:
     parts: list[Packet] = []
     try:
         for packet in source.packets():
+            if packet is None:  # of a live source, in silence
+                continue
             parts.append(packet)
             if packet.last:
                 whole.append(joined(parts))
