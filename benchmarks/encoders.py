@@ -65,7 +65,7 @@ def sound(seconds: float = 2.0) -> Packet:
     samples = round(seconds * 8000)
     t_us = (np.arange(samples) * 125).repeat(SOUND.size)
     unit = np.tile(np.arange(SOUND.size, dtype=np.uint32), samples)
-    value = np.random.default_rng(0).standard_normal(unit.shape[0], np.float32)
+    value = np.random.default_rng(0).standard_normal(unit.shape, np.float32)
     return Packet(0, round(seconds * 1e6), t_us, unit, value)
 
 
