@@ -16,7 +16,7 @@ from sources.formats.header import Chunk
 from sources.recordings import Recording, open_recording
 
 NO_DATA = {"events", "backwards", "late", "incomplete", "unknown_words", "wraps", "resets", "clock_resets",
-           "duplicates", "tail_bytes"}
+           "duplicates", "tail_bytes", "packets", "lost"}
 """Counts of a recording that do not tell of data besides its events."""
 
 Progress = Callable[[int], None]
@@ -115,7 +115,9 @@ def _write(
     finally:
         writer.close()
     left_out = {name: count for name, count in counts.items() if count and name not in NO_DATA}
-    return {"events": events, "first_t_us": first_us, "last_t_us": last_us, "t0_us": t0_us, "late": late, "left_out": left_out}
+    lost = counts.get("lost", 0)
+    return {"events": events, "first_t_us": first_us, "last_t_us": last_us, "t0_us": t0_us, "lost": lost, "late": max(0, late - lost),
+            "left_out": left_out}
 
 
 def _holds(encoder: Encoder, first_us: int) -> bool:

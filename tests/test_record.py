@@ -19,6 +19,9 @@ from pipeline.packet import Format, Packet
 from pipeline.packet_log import PacketLog, PacketLogWriter, parts_of
 from sinks.record import RecordConfig
 from sources.recorded import RecordedConfig
+from sources.recordings import open_recording
+from spikeline.convert import convert
+from tests.examples import decision_packets
 from tests.packets import content, recording, recut
 
 DVS = Format("spikes", (2, 8, 8), names=("a", "b"))
@@ -38,7 +41,7 @@ def record(path: Path, packets: list[Packet], format: Format = DVS, state: Any =
 
 def replayed(path: Path, **options: Any) -> list[Packet]:
     source = RecordedConfig(path=path, **options).prepare()(None)
-    packets = list(source.packets())
+    packets = [packet for packet in source.packets() if packet is not None]
     source.close()
     return packets
 
@@ -131,6 +134,50 @@ def test_options_that_cut_packets_are_refused(tmp_path: Path) -> None:
     record(tmp_path / "run.spkl", two_episodes())
     with pytest.raises(ValueError, match="leave out packet_ms"):
         RecordedConfig(path=tmp_path / "run.spkl", packet_ms=1).check()
+
+
+# --- as a recording of events, for info, convert and dvs_file ---
+
+
+def test_a_recording_of_one_episode_opens_as_events(tmp_path: Path) -> None:
+    packets = two_episodes()[:4]
+    record(tmp_path / "run.spkl", packets)
+    opened = open_recording(tmp_path / "run.spkl")
+    assert opened.format.shape == DVS.shape
+    chunks = list(opened.chunks())
+    assert [chunk.events.t_us.tolist() for chunk in chunks] == [packet.t_us.tolist() for packet in packets]
+    assert chunks[-1].counts["lost"] == sum(packet.lost for packet in packets) == sum(c.events.late_us.size for c in chunks)
+    for number, chunk in enumerate(chunks):
+        rest = list(opened.chunks(chunk.position))
+        assert [c.events.unit.tolist() for c in rest] == [packet.unit.tolist() for packet in packets[number:]]
+
+
+def test_a_recording_is_converted(tmp_path: Path) -> None:
+    packets = two_episodes()[:4]
+    record(tmp_path / "run.spkl", packets)
+    figures = convert(tmp_path / "run.spkl", tmp_path / "run.raw")
+    assert (figures["lost"], figures["late"], figures["left_out"]) == (sum(packet.lost for packet in packets), 0, {})
+    events = open_recording(tmp_path / "run.raw").events()
+    assert events.t_us.tolist() == [t for packet in packets for t in packet.t_us.tolist()]
+    assert events.unit.tolist() == [unit for packet in packets for unit in packet.unit.tolist()]
+
+
+def test_a_recording_of_several_episodes_or_of_decisions_is_no_recording_of_events(tmp_path: Path) -> None:
+    record(tmp_path / "two.spkl", two_episodes())
+    with pytest.raises(ValueError, match=r"its times begin anew at packet 4: replay it with type: recorded"):
+        open_recording(tmp_path / "two.spkl").events()
+    record(tmp_path / "decisions.spkl", list(decision_packets()), Format("decisions", (3,)))
+    with pytest.raises(ValueError, match="a recording of decisions, which are no events"):
+        open_recording(tmp_path / "decisions.spkl")
+
+
+def test_half_a_packet_at_the_end_is_refused_or_left_out_like_in_other_recordings(tmp_path: Path) -> None:
+    record(tmp_path / "run.spkl", two_episodes()[:3])
+    with open(tmp_path / "run.spkl", "ab") as file:
+        file.write(b"half")
+    with pytest.raises(ValueError, match="it ends with 4 bytes of half a packet"):
+        open_recording(tmp_path / "run.spkl").events()
+    assert open_recording(tmp_path / "run.spkl", on_truncated="keep").events().t_us.size == sum(p.n for p in two_episodes()[:3])
 
 
 # --- recordings that end too early, or are damaged ---

@@ -29,9 +29,11 @@ from sources.formats.header import RecordingFormat
 from sources.formats.nmnist import NMNIST
 from sources.formats.npy import NPY
 from sources.formats.npz import NPZ
+from sources.formats.packet_log import SPKL
 from sources.formats.prophesee_raw import EVT2, EVT3, EVT21
+from sources.formats.rosbag import ROSBAG
 from sources.formats.text import TEXT
 
 FORMATS: tuple[RecordingFormat, ...] = (
-    EVT3, EVT2, EVT21, DAT, AEDAT4, AEDAT3, AEDAT2, ES, NPY, NPZ, HDF5, ARROW, PARQUET, TEXT, NMNIST,
+    EVT3, EVT2, EVT21, DAT, SPKL, AEDAT4, AEDAT3, AEDAT2, ES, NPY, NPZ, HDF5, ARROW, PARQUET, ROSBAG, TEXT, NMNIST,
 )  # fmt: skip

@@ -71,6 +71,8 @@ def warnings(source: Path, figures: dict[str, Any]) -> list[str]:
     if figures["left_out"]:
         named = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in figures["left_out"].items())
         lines.append(f"{source}: left out, since only events are converted: {named}")
+    if figures["lost"]:
+        lines.append(f"{source}: {figures['lost']:,} events had been lost when it was recorded")
     if figures["late"]:
         lines.append(f"{source}: left out {figures['late']:,} events that run backwards in time")
     return lines
