@@ -116,8 +116,8 @@ def _write(
         writer.close()
     left_out = {name: count for name, count in counts.items() if count and name not in NO_DATA}
     lost = counts.get("lost", 0)
-    return {"events": events, "first_t_us": first_us, "last_t_us": last_us, "t0_us": t0_us, "lost": lost, "late": max(0, late - lost),
-            "left_out": left_out}
+    return {"events": events, "first_t_us": first_us, "last_t_us": last_us, "t0_us": t0_us, "lost": lost,
+            "late": max(0, late - lost), "left_out": left_out}
 
 
 def _holds(encoder: Encoder, first_us: int) -> bool:

@@ -23,10 +23,11 @@ def recognise(peek: Peek) -> Header | None:
         return None
     log = PacketLog(peek.path)
     log.close()
-    if log.format.kind == "decisions":
+    kind = log.format.kind
+    if kind == "decisions":
         raise ValueError(f"{peek.path}: a recording of decisions, which are no events: replay it with type: recorded")
-    details, format = {"stream": log.stream, "names": list(log.format.names)}, log.format
-    return Header(peek.path, "spkl", peek.size, log.data_offset, format.shape, "header", details=details, kind=format.kind)
+    details, shape = {"stream": log.stream, "names": list(log.format.names)}, log.format.shape
+    return Header(peek.path, "spkl", peek.size, log.data_offset, shape, "header", details=details, kind=kind)
 
 
 def load(header: Header) -> Decoder:
