@@ -1,8 +1,9 @@
 """Latency from packet handed out to decision written, over the N-MNIST pipeline at real-time pace with packets of 1 ms.
 
-Every sample is replayed as its sensor saw it; the readout decides every 10 ms. A decision's latency runs from the moment
+Every sample is replayed as its sensor saw it. A decision's latency runs from the moment
 at which the source handed out the packet that let it be emitted to the return of the write of its line. The pipeline runs in
-three processes over ZeroMQ, then in one (`--inline`'s mode); both must write the same bytes.
+three processes over ZeroMQ, then in one (`--inline`'s mode), paced and, with everything warm, at full speed; all must write
+the same bytes. The yardstick is plain pyzmq over as many hops with messages of the same size, one a millisecond.
 
 python -m benchmarks.latency [--samples 60] [--json FILE]
 """
@@ -12,22 +13,34 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import numpy as np
+
 import spikeline
+from benchmarks.raw_zmq import two_hops
 from benchmarks.report import Row, arguments, data_folder, publish
 
+MODES = ("3 processes, ipc", "inline", "inline, full speed")
 CONFIG = Path(__file__).parents[1] / "configs" / "nmnist.yaml"
 
 
-def measure(samples: int, packet_ms: float, inline: bool, lines: Path) -> Row:
-    """One run; its figures."""
+def measure(samples: int, packet_ms: float, mode: str, lines: Path) -> Row:
+    """One run; its figures. At full speed only one process has a latency: between several, packets would queue."""
+    inline, pace = mode.startswith("inline"), "fast" if "full speed" in mode else "realtime"
     settings = [f"source.path={data_folder()}/nmnist/Test", f"source.limit={samples}", f"source.packet_ms={packet_ms}",
-                "source.pace=realtime", "operators.-1.every_ms=10", f"sinks=[{{type: json_lines, path: {lines}}}]",
+                f"source.pace={pace}", f"sinks=[{{type: json_lines, path: {lines}}}]",
                 "stages.checkpoint_every_s=null"]
     summary = spikeline.run(spikeline.load(CONFIG, settings), inline=inline)
-    latency_us, drift_ms = summary["latency_us"], summary["drift_ms"]
-    return {"mode": "inline" if inline else "3 processes, ipc", "packet_ms": packet_ms, "decisions": summary["decisions"],
+    latency_us, drift_ms = summary["latency_us"], summary["drift_ms"] or {}
+    return {"mode": mode, "packet_ms": packet_ms, "decisions": summary["decisions"],
             "p50_us": latency_us["p50"], "p99_us": latency_us["p99"], "max_us": latency_us["max"],
-            "drift_p99_ms": drift_ms["p99"], "dropped_packets": summary["dropped_packets"]}
+            "drift_p99_ms": drift_ms.get("p99"), "dropped_packets": summary["dropped_packets"]}
+
+
+def yardstick() -> Row:
+    late_us = two_hops()
+    p50, p99 = np.percentile(late_us, [50, 99])
+    return {"mode": "raw pyzmq, 2 hops", "packet_ms": 1.0, "p50_us": round(p50, 1), "p99_us": round(p99, 1),
+            "max_us": round(late_us.max(), 1)}
 
 
 def main() -> None:
@@ -36,14 +49,15 @@ def main() -> None:
     parser.add_argument("--packet-ms", type=float, default=1.0, help="length of a packet (default 1)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        files = [Path(folder) / "processes.jsonl", Path(folder) / "inline.jsonl"]
-        rows = [measure(options.samples, options.packet_ms, file is files[1], file) for file in files]
-        equal = files[0].read_bytes() == files[1].read_bytes()
+        files = {mode: Path(folder) / f"{i}.jsonl" for i, mode in enumerate(MODES)}
+        rows = [measure(options.samples, options.packet_ms, mode, file) for mode, file in files.items()]
+        equal = len({file.read_bytes() for file in files.values()}) == 1
     for row in rows:
         row["equal"] = equal
+    rows.insert(1, yardstick())
     publish("latency: packet handed out to decision written", rows, options.json)
     if not equal:
-        raise SystemExit("the decisions of the two modes differ")
+        raise SystemExit("the decisions of the modes differ")
 
 
 if __name__ == "__main__":

@@ -90,7 +90,7 @@ class StageMaker:
         inbox = outbox = None
         upstream = self.plans[index].upstream
         if upstream is not None:
-            inbox = ZmqInbox(self.job.endpoints[index - 1], graph.name, upstream, received, high_water)
+            inbox = ZmqInbox(self.job.endpoints[index - 1], graph.name, upstream, received, high_water, trusted=True)
         if index < len(self.plans) - 1:
             stages: list[Stage] = []  # filled below: a wait is booked on the stage that the link belongs to
             outbox = ZmqOutbox(self.job.endpoints[index], graph.name, sent, high_water,

@@ -64,7 +64,8 @@ class StageProcess:
         threading.Thread(target=self._listen, name="lifeline", daemon=True).start()
         self._stage, self._inbox, self._outbox = self._maker.one_with_sockets(self._index)
         gc.collect()
-        gc.freeze()  # what start-up made is not looked through again, so that collections stay short
+        gc.freeze()  # what start-up made is not looked through again, so that collections stay short,
+        gc.set_threshold(20_000)  # and rare: the loop makes no cycles
         self.tell("ready")
         self._go.wait()
         self._begin_s = time.monotonic()
