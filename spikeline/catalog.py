@@ -33,12 +33,17 @@ from sinks.arrow import ArrowConfig
 from sinks.csv import CsvConfig
 from sinks.hdf5 import Hdf5Config
 from sinks.json_lines import JsonLinesConfig
+from sinks.mqtt import MqttConfig
 from sinks.parquet import ParquetConfig
+from sinks.postgres import PostgresConfig
 from sinks.print import PrintConfig
 from sinks.record import RecordConfig
 from sinks.score import ScoreConfig
 from sinks.sqlite import SqliteConfig
+from sinks.udp import UdpConfig
+from sinks.webhook import WebhookConfig
 from sinks.zmq_publish import ZmqPublishConfig
+from sinks.zmq_push import ZmqPushConfig
 from sources.dvs_dataset import DvsDatasetConfig
 from sources.dvs_file import DvsFileConfig
 from sources.dvs_scene import DvsSceneConfig
@@ -98,6 +103,11 @@ SINKS: dict[str, type[SinkConfig]] = {
     "record": RecordConfig,
     "score": ScoreConfig,
     "zmq_publish": ZmqPublishConfig,
+    "zmq_push": ZmqPushConfig,
+    "udp": UdpConfig,
+    "mqtt": MqttConfig,
+    "postgres": PostgresConfig,
+    "webhook": WebhookConfig,
 }
 
 

@@ -19,7 +19,7 @@ from pipeline.model_file import Model, save_model
 from pipeline.packet import Format, Packet
 from pipeline.packet_log import PacketLogWriter
 from spikeline.catalog import make_catalog
-from tests import contract_sinks, contract_sources, seen_files
+from tests import contract_sinks, contract_sources, seen_files, servers
 from tests.contract import OperatorCase
 from tests.contract_sinks import SinkCase
 from tests.contract_sources import SourceCase
@@ -227,6 +227,12 @@ SINKS = [
     SinkExample({"type": "score", "report_json": "{folder}/score.json"}, EXITING, seen=content_of("score.json")),
     SinkExample({"type": "zmq_publish", "bind": "ipc://{folder}/out"}, misfit=None,
                 excluded={contract_sinks.check_sink_takes_empty_packets: "time that passes is published too: each is a packet"}),
+    SinkExample({"type": "zmq_push", "endpoint": "{puller}"}, misfit=None, seen=servers.pulled,
+                excluded={contract_sinks.check_sink_takes_empty_packets: "time that passes is pushed too: each is a packet"}),
+    SinkExample({"type": "udp", "port": 9}, misfit=HIDDEN),
+    SinkExample({"type": "mqtt", "port": "{mqtt_port}", "topic": "test/{folder_name}"}, seen=servers.mqtt_messages),
+    SinkExample({"type": "postgres", "port": "{postgres_port}", "user": "tester"}, EXITING, seen=servers.postgres_rows),
+    SinkExample({"type": "webhook", "url": "http://127.0.0.1:{http_port}/{folder_name}"}, seen=servers.posted),
 ]
 
 
@@ -250,12 +256,12 @@ def sink_case(example: SinkExample, folder: Path) -> SinkCase:
 
 
 def in_folder(options: Any, folder: Path) -> Any:
-    """The options with `{folder}` filled in, at any depth."""
+    """The options with `{folder}` and the addresses of receivers filled in, at any depth."""
     if isinstance(options, dict):
         return {key: in_folder(value, folder) for key, value in options.items()}
     if isinstance(options, list):
         return [in_folder(value, folder) for value in options]
-    return options.replace("{folder}", str(folder)) if isinstance(options, str) else options
+    return servers.fill(options, folder) if isinstance(options, str) else options
 
 
 def decision_packets() -> tuple[Packet, ...]:

@@ -1,0 +1,134 @@
+"""zmq_push: what a real receiver on loopback gets, and what is said when there is none."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zmq
+
+from pipeline.packet import Format, Packet, same_events
+from pipeline.transport import Message, ZmqInbox
+from pipeline.wire import decode
+from sinks.zmq_push import ZmqPush, ZmqPushConfig
+from tests.servers import Puller, wait_until
+
+FORMAT = Format("spikes", (4,))
+
+
+def packet(number: int) -> Packet:
+    return Packet(number * 10, number * 10 + 10, np.array([number * 10 + 3]), np.array([number % 4], np.uint32))
+
+
+def pusher(endpoint: str, seq: int | None = None, **options: object) -> ZmqPush:
+    config = ZmqPushConfig.model_validate({"endpoint": endpoint, "linger_s": 5, **options})
+    return config.prepare(FORMAT, "cam")(None if seq is None else {"seq": np.array(seq)})  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("codec", [0, 1, 2])
+def test_a_receiver_gets_the_format_every_packet_and_the_end(tmp_path: Path, codec: int) -> None:
+    messages = []
+    with zmq.Context() as context, context.socket(zmq.PULL) as inbox:
+        inbox.setsockopt(zmq.RCVTIMEO, 10_000)
+        inbox.bind(f"ipc://{tmp_path}/in")
+        sink = pusher(f"ipc://{tmp_path}/in", codec=codec, linger_s=0.2)
+        for number in range(3):
+            sink.write(packet(number))
+        sink.close()
+        while not messages or messages[-1][0].kind != "end":
+            messages.append(decode(inbox.recv_multipart()))
+    kinds = [(envelope.kind, envelope.seq) for envelope, _ in messages]
+    assert kinds == [("format", -1), ("data", 0), ("data", 1), ("data", 2), ("end", 2)]
+    assert messages[0][0].format == FORMAT
+    assert all(same_events(got, packet(number)) for number, (_, got) in enumerate(messages[1:-1]))
+
+
+def test_a_slow_receiver_holds_the_sink_up_and_loses_nothing(tmp_path: Path) -> None:
+    got: list[int] = []
+    inbox = ZmqInbox(f"ipc://{tmp_path}/in", "cam", FORMAT, high_water=1, patience_ms=5_000)
+    sink = pusher(f"ipc://{tmp_path}/in", high_water=1)
+    held_up = threading.Event()
+
+    def push() -> None:
+        for number in range(5_000):
+            sink.write(packet(number))
+        sink.close()
+        held_up.set()
+
+    sender = threading.Thread(target=push)
+    sender.start()
+    while (message := inbox.receive()) != "end":
+        assert not held_up.is_set(), "the sink was done before its receiver"
+        if isinstance(message, Message):
+            got.append(message.packet.begin_us // 10)
+    inbox.close()
+    sender.join()
+    assert got == list(range(5_000))
+
+
+def test_the_sink_may_bind_and_the_receiver_connect() -> None:
+    sink = pusher("tcp://127.0.0.1:*", bind=True, linger_s=0.2)
+    with zmq.Context() as context, context.socket(zmq.PULL) as inbox:
+        inbox.setsockopt(zmq.RCVTIMEO, 10_000)
+        inbox.connect(sink.endpoint)
+        sink.write(packet(0))
+        sink.close()
+        kinds = [decode(inbox.recv_multipart())[0].kind for _ in range(3)]
+    assert kinds == ["format", "data", "end"]
+
+
+def test_a_resumed_run_goes_on_with_the_seq_of_its_checkpoint(tmp_path: Path) -> None:
+    puller = Puller(f"ipc://{tmp_path}/in")
+    with closing(pusher(f"ipc://{tmp_path}/in", 6)) as sink:
+        sink.write(packet(7))
+        assert int(sink.snapshot()["seq"]) == 7
+    puller.close()
+    assert list(puller.packets) == [7]
+
+
+def test_a_receiver_that_never_comes_is_one_clear_error(tmp_path: Path) -> None:
+    with closing(pusher(f"ipc://{tmp_path}/in", connect_timeout_s=0.2)) as sink, \
+            pytest.raises(ValueError, match=r"no receiver came within 0\.2 s: start it"):
+        sink.write(packet(0))
+
+
+def test_a_receiver_that_takes_nothing_is_an_error_after_a_while(tmp_path: Path) -> None:
+    with zmq.Context() as context, context.socket(zmq.PULL) as inbox:
+        inbox.set_hwm(1)
+        inbox.bind(f"ipc://{tmp_path}/in")
+        with closing(pusher(f"ipc://{tmp_path}/in", stall_s=0.2, high_water=1)) as sink, \
+                pytest.raises(ValueError, match=r"took nothing for 0\.2 s"):
+            for number in range(1_000_000):
+                sink.write(packet(number))
+
+
+def test_a_receiver_that_hangs_up_before_the_end_ends_the_run(tmp_path: Path) -> None:
+    with closing(pusher(f"ipc://{tmp_path}/in")) as sink:
+        with zmq.Context() as context, context.socket(zmq.PULL) as inbox:
+            inbox.bind(f"ipc://{tmp_path}/in")
+            sink.write(packet(0))
+        wait_until(lambda: _gone(sink), "the sink saw it")
+        with pytest.raises(ValueError, match="hung up after packet 0"):
+            sink.write(packet(1))
+
+
+def _gone(sink: ZmqPush) -> bool:
+    sink._see_events(0)
+    return sink._gone
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "said"),
+    [("tcp://192.0.2.7:5557", "insecure: true"), ("nonsense", "endpoint must be"), ("udp://x:1", "endpoint must be")],
+)
+def test_an_endpoint_that_will_not_do_is_refused(endpoint: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        ZmqPushConfig(endpoint=endpoint).check(FORMAT)
+
+
+def test_an_endpoint_that_is_taken_is_one_clear_error(tmp_path: Path) -> None:
+    with closing(pusher("tcp://127.0.0.1:*", bind=True)) as first, pytest.raises(ValueError, match=r"cannot use .*another"):
+        pusher(first.endpoint, bind=True)
