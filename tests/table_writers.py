@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import struct
+import zlib
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any
@@ -144,6 +145,22 @@ def ecf(events: Sequence[AddressEvent], style: str = "runs") -> bytes:
         n = len(list(run))
         out += bytes([p << 7 | 127]) + struct.pack("<H", n) if n >= 127 else bytes([p << 7 | n])
     return out
+
+
+def st_mnist(events: Sequence[AddressEvent], packed: bool = True) -> bytes:
+    """A MATLAB 5 file with the matrix spiketrain: a column an event, 100 taxels and the time in s."""
+    values = np.zeros((101, len(events)))
+    for i, (t, x, y, p) in enumerate(events):
+        values[10 * y + x, i], values[100, i] = 2 * p - 1, t / 1e6
+
+    def element(kind: int, content: bytes) -> bytes:
+        return struct.pack("<II", kind, len(content)) + content + b"\x00" * (-len(content) % 8)
+
+    matrix = element(6, struct.pack("<II", 6, 0)) + element(5, struct.pack("<ii", *values.shape)) + element(1, b"spiketrain")
+    whole = element(14, matrix + element(9, values.tobytes(order="F")))
+    compressed = zlib.compress(whole)
+    head = b"MATLAB 5.0 MAT-file, Platform: none".ljust(124) + b"\x00\x01IM"
+    return head + (struct.pack("<II", 15, len(compressed)) + compressed if packed else whole)
 
 
 def _ecf_times(times: Sequence[int]) -> bytes:

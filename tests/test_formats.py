@@ -404,13 +404,6 @@ def test_real_files_are_inspected(name, figures):
     assert found["backwards"] == 0
 
 
-@needs_data("recordings")
-@pytest.mark.parametrize("name", ["stmnist.mat", "ros1_evt3.bag"])
-def test_real_files_of_other_formats_are_not_mistaken_for_known_ones(name):
-    with pytest.raises(ValueError, match="not a recording of a known format"):
-        open_recording(DATA / "recordings" / name)
-
-
 @needs_data("nmnist")
 def test_all_real_nmnist_samples_are_in_order_and_recognised():
     events = 0

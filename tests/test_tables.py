@@ -18,9 +18,11 @@ from sources.formats.header import TableOptions
 from sources.inspect import inspect
 from sources.recordings import Recording, open_recording
 from tests import table_writers as tw
+from tests import writers
 from tests.real_data import DATA, needs_data
 from tests.writers import AddressEvent
 
+TOUCHES: list[AddressEvent] = [(7_000 + 91 * i, i * 3 % 10, i // 2 % 10, i % 2) for i in range(24)]
 FEW: list[AddressEvent] = sorted((1_000_007 + 1_777 * i * i % 90_001, i * 5 % 34, i // 4 % 34, i % 2) for i in range(24))
 
 LAYOUTS: dict[str, Callable[[Sequence[AddressEvent]], bytes]] = {
@@ -309,6 +311,54 @@ def test_the_columns_of_a_real_npz_are_the_events_of_their_raw_file():
     assert table.t_us.size == 219_596
     assert np.array_equal(table.t_us, raw.t_us)
     assert np.array_equal(table.unit, raw.unit)
+
+
+# --- records of five bytes ---
+
+
+def test_records_of_a_larger_sensor_than_nmnists_are_told_by_their_structure(saved):
+    events = [(90 * i, i * 5 % 233, i * 7 % 174, i % 2) for i in range(200)]
+    recording = open_recording(saved(writers.nmnist(events)))
+    assert (recording.header.shape, recording.header.geometry_from) == ((2, 180, 240), "the first events")
+    assert decoded(recording) == events
+    with pytest.raises(ValueError, match="not a recording of a known format"):
+        open_recording(saved(writers.nmnist(events)[:-1]))
+    with pytest.raises(ValueError, match="not a recording of a known format"):
+        open_recording(saved(writers.nmnist(events[::-1])))
+
+
+# --- ST-MNIST ---
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_touches_of_st_mnist_come_back_and_every_truncation_is_an_error(packed, saved):
+    content = tw.st_mnist(TOUCHES, packed)
+    recording = open_recording(saved(content))
+    assert (recording.header.format, recording.header.shape, decoded(recording)) == ("st_mnist", (2, 10, 10), TOUCHES)
+    path = saved(content)
+    for length in reversed(spread(len(content), 300)):
+        os.truncate(path, length)
+        assert leniently_opened(path) is None, length
+
+
+def test_flipped_bits_of_st_mnist_give_a_clear_error_or_events_inside(saved):
+    for packed in (True, False):
+        content = tw.st_mnist(TOUCHES, packed)
+        for at, bits in product(spread(len(content), 200), (0x01, 0x80, 0xFF)):
+            recording = leniently_opened(saved(content[:at] + bytes([content[at] ^ bits]) + content[at + 1 :]))
+            assert recording is None or recording.events().unit.max(initial=0) < 200, (at, bits)
+
+
+@needs_data("recordings")
+def test_the_real_st_mnist_sample_is_read_as_scipy_reads_it():
+    io = pytest.importorskip("scipy.io")
+    path = DATA / "recordings/stmnist.mat"
+    matrix = io.loadmat(path)["spiketrain"]
+    events = decoded(open_recording(path))
+    column, taxel = np.nonzero(matrix[:-1].T)
+    assert len(events) == np.count_nonzero(matrix[:-1])
+    assert [event[0] for event in events] == np.rint(matrix[-1, column] * 1e6).astype(int).tolist()
+    assert [10 * y + x for _, x, y, _ in events] == taxel.tolist()
 
 
 # --- tables of units ---

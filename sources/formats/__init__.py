@@ -26,6 +26,7 @@ from sources.formats.dat import DAT
 from sources.formats.event_stream import ES
 from sources.formats.hdf5 import HDF5
 from sources.formats.header import RecordingFormat
+from sources.formats.mat import ST_MNIST
 from sources.formats.nmnist import NMNIST
 from sources.formats.npy import NPY
 from sources.formats.npz import NPZ
@@ -35,5 +36,5 @@ from sources.formats.rosbag import ROSBAG
 from sources.formats.text import TEXT
 
 FORMATS: tuple[RecordingFormat, ...] = (
-    EVT3, EVT2, EVT21, DAT, SPKL, AEDAT4, AEDAT3, AEDAT2, ES, NPY, NPZ, HDF5, ARROW, PARQUET, ROSBAG, TEXT, NMNIST,
+    EVT3, EVT2, EVT21, DAT, SPKL, AEDAT4, AEDAT3, AEDAT2, ES, NPY, NPZ, HDF5, ARROW, PARQUET, ROSBAG, ST_MNIST, TEXT, NMNIST,
 )  # fmt: skip

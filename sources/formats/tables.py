@@ -158,6 +158,11 @@ def _shape(
 def _guess(x: np.ndarray, y: np.ndarray) -> tuple[int, int]:
     with np.errstate(invalid="ignore"):
         width, height = (int(np.clip(np.nan_to_num(v).max(), 0, MOST - 1)) + 1 if v.size else 1 for v in (x, y))
+    return well_known_sensor(width, height)
+
+
+def well_known_sensor(width: int, height: int) -> tuple[int, int]:
+    """The smallest of the well-known sensors with at least so many columns and rows; beyond them, these themselves."""
     return next((sensor for sensor in SENSORS if width <= sensor[0] and height <= sensor[1]), (width, height))
 
 
