@@ -5,6 +5,7 @@ A stage is the same whether it has a process of its own or shares one: only its 
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -96,6 +97,8 @@ class SourceStage:
                 self._hand_out(closing)
             return False
         self._hand_out(packet)
+        if self._pacer.factor is not None:
+            os.sched_yield()  # the link's own thread goes first: to make the next packet may take longer than to wait for it
         return True
 
     def _hand_out(self, packet: Packet) -> None:
