@@ -12,7 +12,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c c
 RUNTIME := $(VENV)/.installed-runtime
 EVERYTHING := $(VENV)/.installed-everything
 FRESH := $(VENV)/.kernels-fresh
-BENCHMARKS := $(filter-out __init__ report, $(basename $(notdir $(sort $(wildcard benchmarks/*.py)))))
+BENCHMARKS := $(basename $(notdir $(sort $(shell grep -l __main__ benchmarks/*.py))))
 
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
