@@ -59,6 +59,8 @@ class LiveQueue:
             kept = packet if self._cap is None else self._cap.thinned(packet)
             self._discarded += packet.n - kept.n
             self._queued += kept.n
+            if self._policy != "block" and not kept.n and len(self._held) >= self._most and not self._held[-1][0].last:
+                kept = join(self._held.pop()[0], kept)  # silence drops nothing
             self._held.append((kept, mark))
             if self._policy != "block" and len(self._held) > self._most:
                 self._make_room()

@@ -53,6 +53,7 @@ from sources.merge import MergeConfig
 from sources.recorded import RecordedConfig
 from sources.shd import ShdConfig
 from sources.tonic import TonicConfig
+from sources.udp_receive import UdpReceiveConfig
 from sources.zmq_receive import ZmqReceiveConfig
 
 SOURCES: dict[str, type[SourceConfig]] = {
@@ -66,6 +67,7 @@ SOURCES: dict[str, type[SourceConfig]] = {
     "memory": MemoryConfig,
     "merge": MergeConfig,
     "zmq_receive": ZmqReceiveConfig,
+    "udp_receive": UdpReceiveConfig,
 }
 
 OPERATORS: dict[str, type[OperatorConfig]] = {

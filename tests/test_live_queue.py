@@ -74,6 +74,14 @@ def test_latest_holds_only_the_newest_packet():
     assert (newest.begin_us, newest.end_us, newest.t_us.tolist(), newest.lost, mark) == (0, 40, [30], 3, 3)
 
 
+def test_silence_drops_nothing():
+    queue = LiveQueue("latest", 8)
+    queue.put(packet(0, 2))
+    queue.put(packet(1, 0, lost=3))
+    [got] = drained(queue)
+    assert (got.begin_us, got.end_us, got.n, got.lost) == (0, 20, 2, 3)
+
+
 def test_the_end_of_an_episode_is_never_dropped():
     queue = LiveQueue("latest", 8)
     queue.put(packet(0))
@@ -93,11 +101,11 @@ def test_what_was_lost_before_is_added_to_what_is_dropped():
 
 def test_dropped_values_go_with_their_events():
     queue = LiveQueue("drop_oldest", 1)
-    for k in range(2):
+    for k in range(3):
         queue.put(Packet(10 * k, 10 * k + 10, np.array([10 * k]), np.array([0], np.uint32), np.array([k], np.float32)))
-    queue.put(Packet(20, 30, value=NO_VALUES))
+    queue.put(Packet(30, 40, value=NO_VALUES))
     [got] = drained(queue)
-    assert (got.value.tolist(), got.lost) == ([], 2)
+    assert (got.value.tolist(), got.lost, got.end_us) == ([2], 2, 40)
 
 
 def test_rate_cap_keeps_events_evenly_spread_and_counts_the_others():
