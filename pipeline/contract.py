@@ -77,6 +77,30 @@ FilePath = Annotated[Path, BeforeValidator(_resolve)]
 """A path option: relative to the YAML file that holds it, or to the current folder when given on the command line."""
 
 
+class WrittenInt(int):
+    """A whole number that knows how it was written: an environment variable may hold one or a password of digits."""
+
+    text: str
+
+
+class WrittenFloat(float):
+    """The same for other numbers."""
+
+    text: str
+
+
+def _as_written(value: Any) -> Any:
+    if isinstance(value, WrittenInt | WrittenFloat):
+        return value.text
+    if isinstance(value, int | float):
+        raise ValueError("must be text: put it between quotes")  # without the value, which may be secret
+    return value
+
+
+Secret = Annotated[str, BeforeValidator(_as_written)]
+"""A text that no error shows. Digits from ${env:NAME} are text here. Give the field repr=False."""
+
+
 class Config(BaseModel):
     """What every config shares: frozen, and an unknown option is an error. Option names carry their unit."""
 

@@ -13,7 +13,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from pipeline.config_errors import ConfigErrors, Place, Problem, Where, dotted, got
-from pipeline.contract import CommandLineText
+from pipeline.contract import CommandLineText, WrittenFloat, WrittenInt
 
 MOST_VALUES = 100_000  # aliases of aliases grow without bound
 AFTER_THE_FILE = 1_000_000_000  # the order of a place that has no line
@@ -236,7 +236,7 @@ class _Reader:
             return None
         if not isinstance(node, ScalarNode) or str(node.tag) not in {_TAG + "bool", _TAG + "int", _TAG + "float"}:
             return CommandLineText(text) if outside else self._mark(text)
-        return self._scalar(node, ())
+        return _written(self._scalar(node, ()), text)
 
     def _mark(self, text: str) -> str:
         return text if self.place is None else CommandLineText(text)
@@ -255,6 +255,15 @@ def _from_environment(match: re.Match[str]) -> bool:
     """Whether a variable gives the value, not the default: unset and empty are one, as in a shell."""
     name = match["name"]
     return bool(name) and (bool(os.environ.get(name)) or (match["default"] is None and name in os.environ))
+
+
+def _written(value: Any, text: str) -> Any:
+    """A substituted number, which keeps its text for an option that is a secret."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    number = WrittenInt(value) if isinstance(value, int) else WrittenFloat(value)
+    number.text = text
+    return number
 
 
 def _key(owner: Any, part: str, where: Where) -> str | int:

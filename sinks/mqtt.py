@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from pipeline.contract import FilePath, Sink, SinkConfig, State
+from pipeline.contract import FilePath, Secret, Sink, SinkConfig, State
 from pipeline.packet import Format, Packet
 from sinks.decisions_only import needs_decisions
 from sinks.network import DecisionJson, needs_cover
@@ -47,7 +47,7 @@ class MqttConfig(SinkConfig):
     port: int = Field(1883, ge=1, le=65535, description="the broker's TCP port (usually 8883 with tls)")
     topic: str | None = Field(None, min_length=1, description="what subscribers name; default: spikeline/<pipeline>/decisions")
     username: str | None = Field(None, description="who publishes")
-    password: str | None = Field(None, description="its password", repr=False)
+    password: Secret | None = Field(None, description="its password", repr=False)
     tls: bool = Field(False, description="encrypt, and check the broker's certificate")
     ca_file: FilePath | None = Field(None, description="certificates that prove who the broker is, instead of the system's")
     spool: int = Field(10_000, ge=1, description="most decisions that wait in memory while the broker is away")

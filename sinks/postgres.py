@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from pipeline.contract import FilePath, Sink, SinkConfig, State
+from pipeline.contract import FilePath, Secret, Sink, SinkConfig, State
 from pipeline.packet import Format, Packet, decisions
 from sinks.decisions_only import needs_decisions
 from sinks.network import needs_cover
@@ -54,7 +54,7 @@ class PostgresConfig(SinkConfig):
     port: int = Field(5432, ge=1, le=65535, description="the server's port")
     database: str = Field("postgres", min_length=1, description="the database; it must exist")
     user: str | None = Field(None, description="who writes; default: the user of the operating system")
-    password: str | None = Field(None, description="its password", repr=False)
+    password: Secret | None = Field(None, description="its password", repr=False)
     table: str = Field("decisions", pattern=NAME, max_length=63, description="the table; it is made if it is missing")
     existing: Literal["replace", "append"] = Field("replace", description="what a new run does with rows of its stream")
     sslmode: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = Field("prefer", description="encryption")

@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 import numpy as np
 from pydantic import Field
 
-from pipeline.contract import FilePath, Sink, SinkConfig, State
+from pipeline.contract import FilePath, Secret, Sink, SinkConfig, State
 from pipeline.packet import Format, Packet
 from sinks.decisions_only import needs_decisions
 from sinks.network import DecisionJson, needs_cover
@@ -44,7 +44,7 @@ class WebhookConfig(SinkConfig):
 
     type: Literal["webhook"] = "webhook"
     url: str = Field(description="where to post: http:// or https://", repr=False)
-    headers: dict[str, str] = Field({}, description="further headers, credentials among them", repr=False)
+    headers: dict[str, Secret] = Field({}, description="further headers, credentials among them", repr=False)
     batch: int = Field(100, ge=1, description="most decisions a request")
     spool: int = Field(10_000, ge=1, description="most decisions that wait in memory while the receiver is away")
     timeout_s: float = Field(10.0, gt=0, description="how long an answer may take")

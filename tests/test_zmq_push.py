@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def pusher(endpoint: str, seq: int | None = None, **options: object) -> ZmqPush:
 
 @pytest.mark.parametrize("codec", [0, 1, 2])
 def test_a_receiver_gets_the_format_every_packet_and_the_end(tmp_path: Path, codec: int) -> None:
-    messages = []
+    messages: list[Any] = []
     with zmq.Context() as context, context.socket(zmq.PULL) as inbox:
         inbox.setsockopt(zmq.RCVTIMEO, 10_000)
         inbox.bind(f"ipc://{tmp_path}/in")
