@@ -15,6 +15,7 @@ from pipeline.packet import Format, Packet, same_events
 from pipeline.transport import Message, ZmqInbox
 from pipeline.wire import decode
 from sinks.zmq_push import ZmqPush, ZmqPushConfig
+from sources.zmq_receive import ZmqReceiveConfig
 from tests.servers import Puller, wait_until
 
 FORMAT = Format("spikes", (4,))
@@ -133,3 +134,20 @@ def test_an_endpoint_that_will_not_do_is_refused(endpoint: str, said: str) -> No
 def test_an_endpoint_that_is_taken_is_one_clear_error(tmp_path: Path) -> None:
     with closing(pusher("tcp://127.0.0.1:*", bind=True)) as first, pytest.raises(ValueError, match=r"cannot use .*another"):
         pusher(first.endpoint, bind=True)
+
+
+def test_another_pipeline_receives_the_stream_packet_for_packet(tmp_path: Path) -> None:
+    got: list[Packet] = []
+    receiver = ZmqReceiveConfig(bind=f"ipc://{tmp_path}/in", pattern="pull", shape=(4,)).prepare()(None)
+
+    def receive() -> None:
+        with closing(receiver):
+            got.extend(found for found in receiver.packets() if found.n)
+
+    reader = threading.Thread(target=receive)
+    reader.start()
+    with closing(pusher(f"ipc://{tmp_path}/in")) as sink:
+        for number in range(50):
+            sink.write(packet(number))
+    reader.join()
+    assert [found.t_us.tolist() for found in got] == [[number * 10 + 3] for number in range(50)]
