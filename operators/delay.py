@@ -69,7 +69,7 @@ class DelayConfig(OperatorConfig):
             return checked(self._given(upstream), upstream)
         card = read_layer(self.model, self.layer, "delay")
         check_input(f"delay layer {self.layer!r} of {self.model}", card.n_in, None, upstream)
-        return dataclasses.replace(upstream, tick_us=None, rate_hz=None)
+        return on_grid(card.grid_us, upstream)
 
     def prepare(self, upstream: Format) -> Callable[[State | None], Delay]:
         self.check(upstream)
@@ -85,8 +85,14 @@ class DelayConfig(OperatorConfig):
 def checked(spec: DelaySpec, upstream: Format) -> Format:
     """The Format of `upstream` delayed by `spec`; ValueError if it does not fit."""
     check_input("the delay", spec.n_in, None, upstream)
-    on_tick = upstream.tick_us is not None and not (spec.delay_us % upstream.tick_us).any()
-    return dataclasses.replace(upstream, tick_us=upstream.tick_us if on_tick else None, rate_hz=None)
+    return on_grid(int(np.gcd.reduce(spec.delay_us)), upstream)
+
+
+def on_grid(grid_us: int | None, upstream: Format) -> Format:
+    """The Format of `upstream` behind delays that are multiples of grid_us: on the same tick if they are multiples of it."""
+    tick_us = upstream.tick_us
+    kept = tick_us is not None and grid_us is not None and grid_us % tick_us == 0
+    return dataclasses.replace(upstream, tick_us=tick_us if kept else None, rate_hz=None)
 
 
 def make(spec: DelaySpec, upstream: Format) -> Callable[[State | None], Delay]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.layer_spec import SPECS, LayerSpec, spec_type
+from pipeline.layer_spec import SPECS, DelaySpec, LayerSpec, spec_type
 from pipeline.packet import Format
 
 VERSION = 1
@@ -24,13 +24,17 @@ GREATEST_HEADER_BYTES = 16 * 1024 * 1024
 
 @dataclass(frozen=True)
 class LayerCard:
-    """What the card says of one layer: enough to check a graph. tick_us is None in event mode and for delays."""
+    """What the card says of one layer: enough to check a graph. tick_us is None in event mode and for delays.
+
+    grid_us, of delays: the greatest length that all of them are multiples of (0: none delays), None where it is not known.
+    """
 
     name: str
     type: str  # lif, delay or readout
     n_in: int
     n_out: int
     settings: dict[str, Any] = field(default_factory=dict)  # the spec's fields that are not arrays
+    grid_us: int | None = None
 
     @property
     def tick_us(self) -> int | None:
@@ -81,6 +85,8 @@ def save_model(path: str | Path, model: Model) -> None:
         arrays |= {f"{name}.{key}": value for key, value in values.items() if isinstance(value, np.ndarray)}
         settings = {key: value for key, value in values.items() if not isinstance(value, np.ndarray)}
         layers.append({"name": name, "type": spec_type(spec), "n_in": spec.n_in, "n_out": spec.n_out, "settings": settings})
+        if isinstance(spec, DelaySpec):
+            layers[-1]["grid_us"] = int(np.gcd.reduce(spec.delay_us))
     card = {"version": VERSION, "input": dataclasses.asdict(model.input), "layers": layers, "trained_on": model.trained_on,
             "metrics": model.metrics, "revision": model.revision}
     content = save(arrays, metadata={"card": json.dumps(card, sort_keys=True, separators=(",", ":"))})
