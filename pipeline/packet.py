@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
@@ -180,7 +180,8 @@ def join(first: Packet, second: Packet) -> Packet:
                   second.episode, second.last, second.label, first.lost + second.lost, second.barrier)
 
 
-class Decision(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Decision:
     """One classification: the class of greatest value (the lowest index on a tie) and how sure it is."""
 
     t_us: int
