@@ -68,6 +68,8 @@ class Mosquitto:
         self.config = Path(tempfile.mkdtemp(prefix="mosquitto-")) / "broker.conf"
         text = [f"listener {self.port} 127.0.0.1", "persistence false", "max_queued_messages 0", "log_type none",
                 *(lines or ["allow_anonymous true"])]
+        if os.geteuid() == 0:
+            text.append("user root")  # or it becomes another user, who cannot read the test's own folder
         self.config.write_text("\n".join(text) + "\n")
         self.config.parent.chmod(0o755)
         self.process: subprocess.Popen[bytes] | None = None

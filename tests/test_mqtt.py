@@ -65,9 +65,6 @@ def test_a_password_lets_in_and_a_wrong_one_is_refused_without_being_shown(tmp_p
     if not tool.exists():
         pytest.skip("no mosquitto_passwd here: apt-get install mosquitto")
     subprocess.run([tool, "-b", "-c", passwords, "me", "right"], check=True, capture_output=True)
-    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        folder.chmod(0o755)
-    passwords.chmod(0o644)
     with Mosquitto("allow_anonymous false", f"password_file {passwords}") as broker:
         MqttConfig(port=broker.port, username="me", password="right").prepare(FORMAT, "cam")(None).close()
         with pytest.raises(ValueError, match="refuses the connection: Not authorized") as error:
