@@ -76,6 +76,11 @@ class Mint:
             t_us, unit, self._t_us, self._unit = self._t_us, self._unit, NO_TIMES, NO_UNITS
         return self._packet(t_us, unit, end_us)
 
+    def flush(self) -> Packet:
+        """Nothing will follow: the packet of the events that wait."""
+        t_us, unit, self._t_us, self._unit = self._t_us, self._unit, NO_TIMES, NO_UNITS
+        return self._packet(t_us, unit, int(t_us[-1]) + 1 if t_us.size else self.end_us)
+
     @property
     def drift_ppm(self) -> float:
         return self._fit.drift * 1e6

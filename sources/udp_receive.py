@@ -70,8 +70,8 @@ class UdpReceiveConfig(LiveConfig):
             local = self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             raise ValueError(f"udp_receive: host must be an address of this machine, as 127.0.0.1, got {self.host!r}") from None
-        if not local and not self.insecure:
-            raise ValueError(f"udp_receive: anyone who can reach {self.host} could send: listen at 127.0.0.1 or say insecure: true")
+        if not (local or self.insecure):
+            raise ValueError(f"udp_receive: anyone who can reach {self.host} could send: take 127.0.0.1 or say insecure: true")
         format = Format("spikes", (2, self.height, self.width))
         self.check_overload(format)
         return format

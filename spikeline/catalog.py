@@ -44,6 +44,7 @@ from sinks.udp import UdpConfig
 from sinks.webhook import WebhookConfig
 from sinks.zmq_publish import ZmqPublishConfig
 from sinks.zmq_push import ZmqPushConfig
+from sources.dv_receive import DvReceiveConfig
 from sources.dvs_dataset import DvsDatasetConfig
 from sources.dvs_file import DvsFileConfig
 from sources.dvs_scene import DvsSceneConfig
@@ -68,6 +69,7 @@ SOURCES: dict[str, type[SourceConfig]] = {
     "merge": MergeConfig,
     "zmq_receive": ZmqReceiveConfig,
     "udp_receive": UdpReceiveConfig,
+    "dv_receive": DvReceiveConfig,
 }
 
 OPERATORS: dict[str, type[OperatorConfig]] = {

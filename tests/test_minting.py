@@ -68,6 +68,14 @@ def test_a_sensor_that_begins_anew_goes_on_from_here():
     assert (mint.clock_resets, mint.late) == (1, 0)
 
 
+def test_at_the_end_what_waits_is_given_out():
+    mint = Mint(lateness_us=100)
+    arrive(mint, 0, 10, 15)
+    packet = mint.flush()
+    assert (packet.begin_us, packet.end_us, packet.t_us.tolist()) == (5, 6, [5])
+    assert mint.flush().n == 0
+
+
 def test_what_is_known_to_be_lost_is_in_the_packet_that_comes_next():
     mint = Mint(lateness_us=100)
     assert arrive(mint, 0, lost=4).lost == 4
