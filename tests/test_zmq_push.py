@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import zmq
+import zmq.auth
 
 from pipeline.packet import Format, Packet, same_events
 from pipeline.transport import Message, ZmqInbox
@@ -138,7 +139,7 @@ def test_an_endpoint_that_is_taken_is_one_clear_error(tmp_path: Path) -> None:
 
 def test_another_pipeline_receives_the_stream_packet_for_packet(tmp_path: Path) -> None:
     got: list[Packet] = []
-    receiver = ZmqReceiveConfig(bind=f"ipc://{tmp_path}/in", pattern="pull", shape=(4,)).prepare()(None)
+    receiver: Any = ZmqReceiveConfig(bind=f"ipc://{tmp_path}/in", pattern="pull", shape=(4,)).prepare()(None)
 
     def receive() -> None:
         with closing(receiver):
@@ -151,3 +152,19 @@ def test_another_pipeline_receives_the_stream_packet_for_packet(tmp_path: Path) 
             sink.write(packet(number))
     reader.join()
     assert [found.t_us.tolist() for found in got] == [[number * 10 + 3] for number in range(50)]
+
+
+def test_an_encrypted_stream_arrives_and_a_receiver_with_another_key_gets_nothing(tmp_path: Path) -> None:
+    public, secret = zmq.auth.create_certificates(tmp_path, "receiver")
+    other, _ = zmq.auth.create_certificates(tmp_path, "other")
+    receiving = ZmqReceiveConfig(bind="tcp://127.0.0.1:*", pattern="pull", shape=(4,), curve_certificate=Path(secret))
+    receiver: Any = receiving.prepare()(None)
+    with closing(receiver) as inbox:
+        stream = inbox.packets()
+        endpoint = inbox.endpoint
+        with closing(pusher(endpoint, curve_server_key=Path(other), connect_timeout_s=0.3)) as sink, \
+                pytest.raises(ValueError, match="no receiver came"):
+            sink.write(packet(0))
+        with closing(pusher(endpoint, curve_server_key=Path(public), linger_s=0.2)) as sink:
+            sink.write(packet(0))
+        assert same_events(next(found for found in stream if found.n), packet(0))
