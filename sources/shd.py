@@ -14,11 +14,11 @@ from pydantic import Field
 from pipeline.contract import FilePath, Source, State
 from pipeline.packet import Format
 from sources.cut import Events
+from sources.formats.hdf5 import reading
 from sources.samples import Sample, SampledConfig, Samples
 
 CHANNELS = 700
 LONGEST_S = 1e6
-DAMAGED = (OSError, KeyError, RuntimeError, TypeError, IndexError, OverflowError, MemoryError, UnicodeDecodeError, AttributeError)
 
 
 class ShdConfig(SampledConfig):
@@ -63,14 +63,12 @@ class _ShdReader:
 
         self._path, self._format = config.path, format
         self._end_us = None if config.end_ms is None else max(1, round(config.end_ms * 1000))
-        try:
+        with reading(config.path):
             self._file: Any = h5py.File(config.path, "r")
             self._times, self._units = self._file["spikes/times"], self._file["spikes/units"]
             self._labels = self._file["labels"][()].astype(np.int64)
             speakers = self._file["extra/speaker"][()] if "extra/speaker" in self._file else []
             self._speakers = [str(speaker) for speaker in np.asarray(speakers).tolist()]
-        except DAMAGED as error:
-            raise _damaged(config.path, error) from None
         names = format.names
         if self._labels.size and not -1 <= self._labels.min() <= self._labels.max() < len(names):
             raise ValueError(f"{config.path}: labels {self._labels.min()}..{self._labels.max()} for {len(names)} classes")
@@ -83,10 +81,8 @@ class _ShdReader:
         return int(self._labels[index])
 
     def read(self, index: int) -> Sample:
-        try:
+        with reading(self._path):
             seconds, units = np.asarray(self._times[index]), np.asarray(self._units[index])
-        except DAMAGED as error:
-            raise _damaged(self._path, error) from None
         where = f"{self._path}: sample {index}"
         if seconds.ndim != 1 or seconds.shape != units.shape or seconds.dtype.kind != "f" or units.dtype.kind not in "iu":
             raise ValueError(f"{where} must hold float times and whole units of one length")
@@ -115,16 +111,12 @@ def _opened(path: Path) -> Iterator[Any]:
 
     if not path.is_file():
         raise ValueError(f"{path}: no such file; the data sets are at zenkelab.org/datasets, as .h5.zip to be unpacked")
-    try:
-        file = h5py.File(path, "r")
-    except DAMAGED as error:
-        raise _damaged(path, error) from None
-    with file:
+    with reading(path), h5py.File(path, "r") as file:
         yield file
 
 
 def _format(path: Path, file: Any) -> Format:
-    try:
+    with reading(path):
         missing = [name for name in ("spikes/times", "spikes/units", "labels") if name not in file]
         if missing:
             raise ValueError(f"{path}: not of the layout of SHD: there is no {missing[0]}")
@@ -139,10 +131,4 @@ def _format(path: Path, file: Any) -> Format:
         if not names or len(set(names)) < len(names):
             names = tuple(str(number) for number in range(min(int(labels.max()), 9_999) + 1))
         channels = int(file.attrs.get("channels", CHANNELS))
-    except DAMAGED as error:
-        raise _damaged(path, error) from None
-    return Format("spikes", (channels,), names=names)
-
-
-def _damaged(path: Path, error: BaseException) -> ValueError:
-    return ValueError(f"{path}: a damaged or cut off HDF5 file ({' '.join(str(error).split())[:100]})")
+        return Format("spikes", (channels,), names=names)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
@@ -118,6 +120,24 @@ def test_times_that_run_backwards_are_an_error_or_left_out_and_counted(saved, mo
         open_recording(path).events()
     assert open_recording(path, on_disorder="drop").events().t_us.tolist() == [10, 20, 70, 70, 80, 90, 119]
     assert inspect(path)["backwards"] == 2
+
+
+def test_tables_are_the_same_without_compilation(tmp_path):
+    paths = []
+    for name in ("hdf5 prophesee", "hdf5 prophesee packed columns", "hdf5 prophesee packed", "text rpg", "text csv x y p t"):
+        paths.append(tmp_path / name)
+        paths[-1].write_bytes(LAYOUTS[name](FEW))
+    code = ("import sys, zlib\nfrom sources.recordings import open_recording\nfor path in sys.argv[1:]:\n"
+            "    e = open_recording(path).events()\n    print(e.t_us.size, zlib.crc32(e.t_us.tobytes()), e.unit.sum())")
+
+    def run(**variables: str) -> list[str]:
+        command = [sys.executable, "-c", code, *map(str, paths)]
+        done = subprocess.run(command, env=os.environ | variables, check=True, capture_output=True, text=True)
+        return done.stdout.splitlines()
+
+    compiled = run()
+    assert [line.split()[0] for line in compiled] == ["24"] * 5
+    assert run(NUMBA_DISABLE_JIT="1") == compiled
 
 
 # --- units of time ---

@@ -34,7 +34,7 @@ MAGIC = b"\x89HDF\r\n\x1a\n"
 ECF = 0x8ECF
 MOST_OBJECTS = 10_000
 MOST_CHUNK_BYTES = 1 << 28
-DAMAGED = (OSError, KeyError, RuntimeError, TypeError, IndexError, OverflowError, MemoryError, UnicodeDecodeError)
+DAMAGED = (OSError, LookupError, RuntimeError, TypeError, ValueError, OverflowError, MemoryError, AttributeError)
 MVSEC = "davis/left/events"
 
 
@@ -43,11 +43,19 @@ def recognise(peek: Peek) -> Header | None:
         return None
     import h5py
 
+    with reading(peek.path), h5py.File(peek.path, "r") as file:
+        return _header(peek, file)
+
+
+@contextmanager
+def reading(path: object) -> Iterator[None]:
+    """Whatever the library finds wrong with a file is one line that names it."""
     try:
-        with h5py.File(peek.path, "r") as file:
-            return _header(peek, file)
+        yield
     except DAMAGED as error:
-        raise _damaged(peek.path, error) from None
+        if isinstance(error, ValueError) and str(error).startswith(f"{path}: "):
+            raise
+        raise ValueError(f"{path}: a damaged or cut off HDF5 file ({' '.join(str(error).split())[:100]})") from None
 
 
 def _header(peek: Peek, file: h5py.File) -> Header:
@@ -111,6 +119,8 @@ def _is_table(peek: Peek, thing: Any) -> bool:
     if isinstance(thing, h5py.Group):
         names = [name for name in thing if isinstance(thing.get(name), h5py.Dataset) and thing[name].ndim == 1]
         return len(names) >= 2 and find_columns(peek, names) is not None
+    if not isinstance(thing, h5py.Dataset):
+        return False
     if thing.dtype.names is not None:
         return thing.ndim == 1 and find_columns(peek, thing.dtype.names) is not None
     return thing.ndim == 2 and thing.shape[1] == 4 and thing.dtype.kind in "iuf"
@@ -161,6 +171,8 @@ def _columns(peek: Peek, table: Any) -> tuple[dict[str, Any], int]:
         if len(set(lengths.values())) > 1 or any(table[name].dtype.kind not in "iufb" for name in chosen.values()):
             raise ValueError(f"{peek.path}: t, x, y and p must be numbers of one length, got {lengths}")
         return dict(chosen), lengths["t"]
+    if not isinstance(table, h5py.Dataset):
+        raise ValueError(f"{peek.path}: {table.name} is no table of events")
     if table.dtype.names is None and (table.ndim != 2 or not 4 <= table.shape[1] <= 64):
         raise ValueError(f"{peek.path}: {table.name} of shape {table.shape} is no table of events: (n, 4) is wanted")
     if table.name.lstrip("/").startswith("davis/"):
@@ -186,23 +198,33 @@ def _time_unit(table: Any, columns: dict[str, Any]) -> str | None:
     name = str(columns["t"])
     holder = table[name] if isinstance(table, h5py.Group) else table
     for key in ("unit", "units", "time_unit"):
-        said = holder.attrs.get(key)
+        said = _attribute(holder, key)
         said = said.decode(errors="replace") if isinstance(said, bytes) else said
         if isinstance(said, str) and SAME.get(said, said) in ("s", "ms", "us", "ns"):
             return SAME.get(said, said)
     return unit_of_name(name)[1]
 
 
+def _attribute(thing: Any, name: str) -> Any:
+    """An attribute of one value; None where there is none, or its type is variable or damaged to be of no sense."""
+    if name not in thing.attrs:
+        return None
+    attribute = thing.attrs.get_id(name)
+    if prod(attribute.shape) != 1 or attribute.get_storage_size() > 1024 or attribute.dtype.itemsize > 1024:
+        return None
+    return thing.attrs[name]
+
+
 def _geometry(thing: Any) -> tuple[int, int] | None:
     import h5py
 
-    said = thing.attrs.get("geometry")
+    said = _attribute(thing, "geometry")
     said = said.decode(errors="replace") if isinstance(said, bytes) else said
     if isinstance(said, str) and (match := re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})", said)):
         return int(match[1]), int(match[2])
     sizes = []
     for name in ("width", "height"):
-        value = thing.attrs.get(name)
+        value = _attribute(thing, name)
         inside = thing.get(name) if value is None and isinstance(thing, h5py.Group) else None
         if isinstance(inside, h5py.Dataset) and inside.size == 1:
             value = inside[()]
@@ -224,12 +246,10 @@ def _reader(path: object, table: Any, columns: dict[str, Any]) -> Iterator[ReadR
     import h5py
 
     def read(first: int, past: int) -> Columns:
-        try:
+        with reading(path):
             if isinstance(table, h5py.Group):
                 return Columns.of(columns, lambda name: table[name][first:past])
             return pick(table[first:past], columns)
-        except DAMAGED as error:
-            raise _damaged(path, error) from None
 
     if isinstance(table, h5py.Dataset) and _is_ecf(table):
         from sources.formats.ecf import read_rows
@@ -248,21 +268,13 @@ def _is_ecf(dataset: h5py.Dataset) -> bool:
 def _open_table(header: Header) -> Iterator[ReadRows]:
     import h5py
 
-    try:
+    with reading(header.path):
         file = h5py.File(header.path, "r")
-    except DAMAGED as error:
-        raise _damaged(header.path, error) from None
     with file:
-        try:
+        with reading(header.path):
             table = file[header.details["table"]]
-        except DAMAGED as error:
-            raise _damaged(header.path, error) from None
         with _reader(header.path, table, header.details["columns"]) as read:
             yield read
-
-
-def _damaged(path: object, error: BaseException) -> ValueError:
-    return ValueError(f"{path}: a damaged or cut off HDF5 file ({' '.join(str(error).split())[:100]})")
 
 
 def load(header: Header) -> Decoder:

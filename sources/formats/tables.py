@@ -105,8 +105,10 @@ def find_order(peek: Peek, rows: np.ndarray) -> dict[str, int] | None:
 def _fits(rows: np.ndarray, places: dict[str, int]) -> bool:
     """Whether most rows look like what they are taken for: addresses whole, polarities signs, times not backwards."""
     t, x, y, p = (rows[:, places[key]].astype(np.float64) for key in "txyp")
-    good = (x >= 0) & (np.rint(x) == x) & (y >= 0) & (np.rint(y) == y) & np.isin(p, (-1, 0, 1))
-    return bool(good.size and good.mean() > 0.9 and (len(t) < 2 or (np.diff(t) >= 0).mean() > 0.9))
+    with np.errstate(invalid="ignore"):
+        forwards = len(t) < 2 or (np.diff(t) >= 0).mean() > 0.9
+        good = (x >= 0) & (np.rint(x) == x) & (y >= 0) & (np.rint(y) == y) & np.isin(p, (-1, 0, 1))
+    return bool(good.size and good.mean() > 0.9 and forwards)
 
 
 def table_header(

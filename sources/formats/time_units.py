@@ -43,8 +43,10 @@ def unit_of_times(path: Path, t: np.ndarray) -> TimeUnit:
         if 10**12 <= first < 10**13:
             raise ValueError(f"{path}: times such as {t[0]} may be milliseconds or microseconds: set time_unit")
         return "ns" if first >= 10**17 else "us"
-    ms = t.astype(np.float64) * 1000.0
-    if ms.size and np.isfinite(ms).all() and ms.any() and (np.abs(ms - np.rint(ms)) < 9e-4).all():
+    with np.errstate(invalid="ignore", over="ignore"):
+        ms = t.astype(np.float64) * 1000.0
+        whole = np.isfinite(ms).all() and (np.abs(ms - np.rint(ms)) < 9e-4).all()
+    if ms.any() and whole:
         raise ValueError(f"{path}: fractional times such as {t[-1]:.12g} may be seconds or milliseconds: set time_unit")
     return "s"
 

@@ -58,12 +58,10 @@ def rounded(number, shift):
     if mantissa == 0:
         return 0
     while power > 0:
-        if mantissa > LATEST_US:
+        if mantissa > LATEST_US // 10:
             return LATEST_US * 2
         mantissa *= 10
         power -= 1
-        if mantissa < 0:
-            return LATEST_US * 2
     if power < -18:
         return 0
     scale = np.int64(1)
