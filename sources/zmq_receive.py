@@ -172,6 +172,7 @@ class ZmqReceive:
                 if not self._queue.put(packet, self._stitcher.seq):
                     return
             if self._stitcher.ended:
+                self._socket.close(linger=0)  # tells a sender that waits for it that all has arrived
                 return
             heard_s = time.monotonic()  # after the wait for room in the queue, which is not the sender's silence
 

@@ -18,6 +18,7 @@ from pipeline.runner import run
 from pipeline.stage import SourceStage
 from pipeline.transport import MemoryLink
 from sinks.zmq_publish import ZmqPublishConfig
+from sinks.zmq_push import ZmqPushConfig
 from sources.zmq_receive import Stitcher, ZmqReceiveConfig
 from spikeline import load
 
@@ -99,6 +100,25 @@ def test_it_is_the_other_end_of_zmq_publish(options):
 def test_pull_takes_what_a_push_socket_sends():
     with pushed([format_of(FORMAT), *[data(p, seq) for seq, p in enumerate(RUN)], end(2)]) as source:
         assert as_sent(with_events(source), RUN)
+
+
+def test_it_is_the_other_end_of_zmq_push():
+    source = ZmqReceiveConfig(bind="tcp://127.0.0.1:*", pattern="pull", shape=(4,)).prepare()(None)
+    sink = ZmqPushConfig(endpoint=source.endpoint).prepare(FORMAT, "cam")(None)
+
+    def push() -> None:
+        for packet in RUN:
+            sink.write(packet)
+        sink.close()
+
+    pushing = threading.Thread(target=push)
+    pushing.start()
+    try:
+        assert as_sent(with_events(source), RUN)
+        pushing.join(20)
+        assert not pushing.is_alive()  # the receiver hung up, so that the sink knows that all was read
+    finally:
+        source.close()
 
 
 def test_an_episode_that_the_sender_leaves_open_is_ended():
