@@ -92,12 +92,12 @@ class ReadoutConfig(OperatorConfig):
 
 def check_names(what: str, names: tuple[str, ...], labels: tuple[str, ...]) -> None:
     """Raise ValueError if the stream's labels refer to other classes than the model's, or number them in another way."""
-    for index, label in enumerate(labels):
+    for label in labels:
         if label not in names:
             raise ValueError(f"{what} does not know the class {label!r} of the stream; it knows {', '.join(names)}")
-        if names[index] != label:
-            raise ValueError(f"{what} numbers the classes {', '.join(names)}, the stream {', '.join(labels)}; "
-                             "bring them into one order")
+    if labels != names[: len(labels)]:
+        raise ValueError(f"{what} numbers the classes {', '.join(names)}, the stream {', '.join(labels)}; "
+                         "number them alike (the option classes of dvs_dataset does)")
 
 
 def make(spec: ReadoutSpec, upstream: Format, *, every_us: int | None = None, window_us: int = 0, exit_at: float | None = None,

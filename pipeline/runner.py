@@ -139,6 +139,6 @@ def _metrics_server(graph: Graph, on_update: Update | None) -> Iterator[Update |
 def _with_hint(line: str, graph: Graph, resume: Path | None) -> str:
     """The line of a failed run, and how to go on if there are checkpoints."""
     folder = resume or (checkpoint_folder(graph) if graph.stages.checkpoint_every_s is not None else None)
-    if folder is None or not (folder / "graph.json").exists() or str(folder) in line:
+    if folder is None or str(folder) in line or not Checkpoints(folder).begun():
         return line
     return f"{line}; go on with: spikeline run {graph.path or graph.name} --resume {folder}"

@@ -41,7 +41,7 @@ class DvsDatasetConfig(ReplayConfig):
 
     type: Literal["dvs_dataset"] = "dvs_dataset"
     path: FilePath = Field(description="the folder that holds the class folders")
-    classes: tuple[Name, ...] | None = Field(None, min_length=1, description="classes to take, in this order; none: all, sorted")
+    classes: tuple[Name, ...] | None = Field(None, min_length=1, description="classes, numbered in this order; none: all, sorted")
     files: str = Field("*", min_length=1, description="which files of a class folder are samples, as a pattern such as *.bin")
     shuffle: bool = Field(False, description="whether to draw the order of all samples from seed")
     seed: int = Field(0, ge=0, description="of the order")
@@ -161,6 +161,7 @@ def list_samples(config: DvsDatasetConfig) -> tuple[tuple[str, ...], list[Sample
     samples = [
         Sample(path, label)
         for label, folder in enumerate(folders)
+        if folder.is_dir()
         for path in sorted(folder.iterdir(), key=lambda path: _natural(path.name))
         if fnmatchcase(path.name, config.files) and not path.name.startswith(".") and path.is_file()
     ]
@@ -177,11 +178,13 @@ def _class_folders(config: DvsDatasetConfig) -> list[Path]:
         raise ValueError(f"{config.path}: no class folders in it: a data set holds one folder a class, with the samples inside")
     names = sorted(found, key=_natural)
     chosen = names if config.classes is None else list(config.classes)
-    if unknown := [name for name in chosen if name not in found]:
+    # A class of the model's that this data set has no samples of is fine; beside a folder left out it looks like a misspelling.
+    unknown = [name for name in chosen if name not in found]
+    if unknown and (set(names) - set(chosen) or len(unknown) == len(chosen)):
         raise ValueError(f"{config.path}: no folder for class {unknown[0]!r}; there are {', '.join(names)}")
     if len(set(chosen)) < len(chosen):
         raise ValueError(f"classes must differ, got {', '.join(chosen)}")
-    return [found[name] for name in chosen]
+    return [config.path / name for name in chosen]
 
 
 def _natural(name: str) -> tuple[Any, ...]:

@@ -89,8 +89,16 @@ def test_classes_may_be_chosen_and_ordered(folder):
     assert {label for label, _, _ in episodes(list(config.prepare()(None).packets()))} == {0, 1}
     with pytest.raises(ValueError, match="no folder for class '3'; there are 2, 9, 10"):
         DvsDatasetConfig(path=folder, classes=["3"]).check()
+    with pytest.raises(ValueError, match="no folder for class '90'"):  # 9 is left out: a misspelling
+        DvsDatasetConfig(path=folder, classes=["2", "90", "10"]).check()
     with pytest.raises(ValueError, match="classes must differ"):
         DvsDatasetConfig(path=folder, classes=["2", "2"]).check()
+
+
+def test_a_class_without_a_folder_only_numbers_the_others(folder):
+    config = DvsDatasetConfig(path=folder, classes=["1", "2", "9", "10"])
+    assert config.check().names == ("1", "2", "9", "10")
+    assert {label for label, _, _ in episodes(list(config.prepare()(None).packets()))} == {1, 2, 3}
 
 
 def test_a_pattern_picks_the_samples(folder):
