@@ -66,10 +66,6 @@ class Checkpoints:
                 shutil.rmtree(self.folder / str(barrier))
         return whole
 
-    def begun(self) -> bool:
-        """Whether any stage has saved anything."""
-        return self.folder.is_dir() and bool(self._barriers())
-
     def _barriers(self) -> list[int]:
         return sorted(int(entry.name) for entry in self.folder.iterdir() if entry.is_dir() and entry.name.isdecimal())
 

@@ -46,7 +46,11 @@ def run_processes(job: Job, stop: threading.Event, on_update: Update | None,
         relay = on_update is not None and sys.stdout.isatty()
         children = [_Child(name, index, job, folder, relay) for index, name in enumerate(names)]
         watch = _Watch(children, stop, on_update, saved)
-        watch.until(lambda: all(child.ready for child in children))
+        try:
+            watch.until(lambda: all(child.ready for child in children))
+        except StageError as error:
+            error.at_start = True
+            raise
         startup_s = time.monotonic() - begin_s
         for child in reversed(children):
             child.say("go")
@@ -167,7 +171,7 @@ class _Watch:
             about = message["about"]
             if about == "error":
                 error = StageError(message["line"])
-                error.detail = message["traceback"]  # type: ignore[attr-defined]
+                error.detail = message["traceback"]
                 raise error
             if about == "saved":
                 self._saved(child.name, message["barrier"])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.assembly import Job, summarise
-from pipeline.checkpoint import CheckpointError, Checkpoints, forget_before
+from pipeline.checkpoint import Checkpoints, forget_before
 from pipeline.graph import Graph, stage_plan
 from pipeline.inline import run_inline
 from pipeline.processes import run_processes
@@ -40,8 +40,9 @@ def run(graph: Graph, *, inline: bool = False, resume: Path | None = None, on_up
         stop = threading.Event()
         with _stopping(stop), _metrics_server(graph, on_update) as update:
             reports, startup_s = (run_inline if inline else run_processes)(job, stop, update, saved)
-    except (StageError, CheckpointError) as error:
-        raise RunError(_with_hint(str(error), graph, resume), getattr(error, "detail", "")) from error
+    except StageError as error:
+        line = str(error) if error.at_start else _with_hint(str(error), graph, resume)
+        raise RunError(line, error.detail) from error
     except (ValueError, OSError, ImportError) as error:
         raise RunError(describe(error)) from error
     summary = summarise(graph, reports, startup_s)
@@ -139,6 +140,6 @@ def _metrics_server(graph: Graph, on_update: Update | None) -> Iterator[Update |
 def _with_hint(line: str, graph: Graph, resume: Path | None) -> str:
     """The line of a failed run, and how to go on if there are checkpoints."""
     folder = resume or (checkpoint_folder(graph) if graph.stages.checkpoint_every_s is not None else None)
-    if folder is None or str(folder) in line or not Checkpoints(folder).begun():
+    if folder is None or str(folder) in line or not (folder / "graph.json").exists():
         return line
     return f"{line}; go on with: spikeline run {graph.path or graph.name} --resume {folder}"

@@ -24,7 +24,13 @@ Saver = Callable[[int, State], None]
 
 
 class StageError(RuntimeError):
-    """A stage that failed: its name, the packet it was at, the counts in and out, and what went wrong."""
+    """A stage that failed: its name, the packet it was at, the counts in and out, and what went wrong.
+
+    detail: the traceback, if it failed in another process. at_start: it failed before the first packet was handed out.
+    """
+
+    detail = ""
+    at_start = False
 
 
 class Continuity:
@@ -50,7 +56,18 @@ class Continuity:
         if not self._open:
             return None
         value = None if kind == "spikes" else NO_VALUES
-        return Packet(self._end_us, self._end_us, value=value, episode=self._episode, last=True, label=label)
+        return Packet(self._end_us, self._end_us + 1, value=value, episode=self._episode, last=True, label=label)
+
+    def given_length(self, packet: Packet) -> Packet:
+        """The packet; one of no length that ends the episode under way is made to last a microsecond.
+
+        A decision on all data so far went out with the packet before, when nobody knew that it would be the last: it is not
+        final. The microsecond makes the readout give the episode's final one.
+        """
+        if not (self._open and packet.last and packet.begin_us == packet.end_us):
+            return packet
+        longer = Packet(packet.begin_us, packet.end_us + 1, packet.t_us, packet.unit, packet.value)
+        return with_flags(longer, packet)
 
     def snapshot(self) -> State:
         return {"open": np.array(self._open), "episode": np.array(self._episode), "end_us": np.array(self._end_us)}
@@ -102,6 +119,7 @@ class SourceStage:
         return True
 
     def _hand_out(self, packet: Packet) -> None:
+        packet = self._continuity.given_length(packet)
         try:
             self._continuity.admit(packet)
         except ValueError as error:
