@@ -54,7 +54,7 @@ class ReadoutConfig(OperatorConfig):
     window_ms: float | None = Field(None, gt=0, description="the past that counts, a whole number of every_ms; default: all")
     exit_at: float | None = Field(None, gt=0, le=1, description="confidence from which on a decision is final")
     rearm: bool = Field(False, description="after a final decision start from nothing instead of being silent; needs exit_at")
-    temperature: float | None = Field(None, gt=0, description="divides the scores before the softmax, in place of the model's")
+    temperature: float | None = Field(None, ge=1e-6, description="divides the scores before the softmax, in place of the model's")
 
     @model_validator(mode="after")
     def _options_fit(self) -> ReadoutConfig:

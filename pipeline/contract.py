@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from pipeline.packet import Format, Packet
 
 State = dict[str, np.ndarray]  # saved without pickle; the keys are the format
+GREATEST_MS = 1e12  # of an option in ms, 31 years: in us it stays far inside an int64
 
 
 class Source(Protocol):
@@ -105,6 +106,15 @@ class Config(BaseModel):
     """What every config shares: frozen, and an unknown option is an error. Option names carry their unit."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+
+    @field_validator("*")
+    @classmethod
+    def _within_reach(cls, value: Any, about: ValidationInfo) -> Any:
+        if (about.field_name or "").endswith("_ms"):
+            for number in value if isinstance(value, tuple | list) else (value,):
+                if isinstance(number, int | float) and abs(number) > GREATEST_MS:
+                    raise ValueError(f"must be at most {GREATEST_MS:g} ms, got {number:g}")
+        return value
 
 
 class SourceConfig(Config):

@@ -10,6 +10,8 @@ from pipeline.contract import ReplayConfig, SourceConfig
 from pipeline.metrics import LogHistogram
 from pipeline.packet import Packet
 
+LONGEST_WAIT_S = 3600.0  # at a time: the operating system's timers take no time without end
+
 
 class Pacer:
     """Waits until the end of a packet is due: begin of the replay + (stream time since) / pace. Never hands out before.
@@ -46,7 +48,7 @@ class Pacer:
         self._due_s = self._origin_s + (packet.end_us - self._begin_us) / 1e6 / self.factor
         # A wait may return a little early: only the clock decides.
         while (left_s := self._due_s - self._clock()) > 0:
-            if self._wait(left_s):
+            if self._wait(min(left_s, LONGEST_WAIT_S)):
                 return True
         self.last_late_s = -left_s
         self.late_us.add(self.last_late_s * 1e6)

@@ -88,3 +88,10 @@ def test_a_late_packet_is_caught_up_and_its_drift_reported() -> None:
 def test_a_stop_during_the_wait_is_passed_on() -> None:
     stopped = Pacer(PlainReplay(pace="realtime"), lambda seconds: True, lambda: 0.0)
     assert stopped.await_due(Packet(0, 10_000))
+
+
+def test_a_pace_next_to_standstill_waits_no_longer_at_a_time_than_timers_take() -> None:
+    waits: list[float] = []
+    stopped = Pacer(PlainReplay(pace=1e-300), lambda seconds: waits.append(seconds) or True, lambda: 0.0)  # type: ignore[func-returns-value]
+    assert stopped.await_due(Packet(0, 10_000))
+    assert max(waits) <= 3600

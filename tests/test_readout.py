@@ -257,7 +257,9 @@ def test_what_does_not_fit_is_one_clear_line(model, upstream, complaint):
     ({"window_ms": 1000, "every_ms": 0.001}, "100000 times every_ms at most"),
     ({"rearm": True}, "give exit_at"),
     ({"exit_at": 1.5}, "less than or equal to 1"),
-    ({"temperature": 0}, "greater than 0"),
+    ({"temperature": 0}, "greater than or equal to 0.000001"),
+    ({"temperature": 1e-320}, "greater than or equal to 0.000001"),  # 0 as a float32
+    ({"every_ms": 1e18}, "must be at most 1e\\+12 ms, got 1e\\+18"),
 ])  # fmt: skip
 def test_options_that_do_not_go_together_are_refused(options, complaint):
     with pytest.raises(ValidationError, match=complaint):
