@@ -195,11 +195,13 @@ def _make_folder(path: Path) -> None:
 
 
 def _write_json(path: Path, report: dict[str, Any]) -> None:
-    """All at once: a crash leaves the old file or the new one."""
-    temporary = path.with_name(path.name + ".tmp")
+    """All at once: a crash leaves the old file or the new one. A pipe or a device is written to, never replaced."""
+    special = path.exists() and not path.is_file()
+    temporary = path if special else path.with_name(path.name + ".tmp")
     try:
         temporary.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
+        if not special:
+            os.replace(temporary, path)
     except OSError as error:
         raise _unwritable(path, error) from None
 

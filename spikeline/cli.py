@@ -46,6 +46,7 @@ def _options(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit: 0 done, 1 something is wrong, 2 wrong usage, 130 interrupted. Errors are lines on stderr."""
+    _open_what_is_closed()
     try:
         code = app(arguments, standalone_mode=False)
         sys.stdout.flush()
@@ -57,6 +58,21 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         code = _failed(error)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _open_what_is_closed() -> None:
+    """Give a standard stream that was closed before the start (a service, `>&-`) to nowhere: otherwise the next file or socket
+    opened takes its place, here and in every stage's process, and what is printed has nowhere to go."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+            os.set_inheritable(number, True)
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - it stays open to the end
 
 
 def _failed(error: Exception) -> int:

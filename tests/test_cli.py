@@ -318,3 +318,22 @@ def test_a_component_of_ones_own_is_described(spikeline) -> None:
     assert spikeline("describe", "pathlib:Path").err == [
         "pathlib:Path is no SourceConfig or OperatorConfig or SinkConfig and so no component"
     ]
+
+
+def test_a_summary_goes_into_a_pipe_and_does_not_replace_it(folder: Path, spikeline) -> None:
+    os.mkfifo("pipe")
+    reader = os.open("pipe", os.O_RDONLY | os.O_NONBLOCK)
+    said = spikeline("run", "x.yaml", "--inline", "--summary", "pipe")
+    content = os.read(reader, 65536)
+    os.close(reader)
+    assert said.code == 0
+    assert Path("pipe").is_fifo()
+    assert json.loads(content)["dropped_packets"] == 0
+
+
+@pytest.mark.parametrize("how", ["--inline", ""])
+def test_a_run_whose_standard_output_was_closed_ends_well(folder: Path, how: str) -> None:
+    program = f'"{sys.executable}" -c "from spikeline.cli import main; main()" run x.yaml {how} --summary s.json >&-'
+    ended = subprocess.run(["sh", "-c", program], stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert json.loads(Path("s.json").read_text())["dropped_packets"] == 0

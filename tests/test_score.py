@@ -1,6 +1,7 @@
 """score: every figure from few episodes that stand here."""
 
 import json
+import os
 import sys
 
 import numpy as np
@@ -158,3 +159,14 @@ def test_a_path_that_cannot_be_written_is_an_error(tmp_path, option):
 def test_other_streams_are_refused():
     with pytest.raises(ValueError, match="score takes decisions, got spikes of shape 5: put a readout before it"):
         ScoreConfig().check(Format("spikes", (5,)))
+
+
+def test_a_report_goes_into_a_pipe_and_does_not_replace_it(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    scored(RUN, report_json=path).close()
+    content = os.read(reader, 65536)
+    os.close(reader)
+    assert path.is_fifo()
+    assert json.loads(content)["episodes"] == 4

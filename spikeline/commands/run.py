@@ -78,9 +78,13 @@ def result_line(figures: dict[str, Any]) -> str:
 
 
 def write_json(path: Path, figures: dict[str, Any]) -> None:
-    """Write the file at once: a reader sees the old one or the new one, whole."""
+    """Write the file at once: a reader sees the old one or the new one. A pipe or a device is never replaced."""
+    text = json.dumps(figures, indent=2) + "\n"
+    if path.exists() and not path.is_file():
+        path.write_text(text)
+        return
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(figures, indent=2) + "\n")
+    temporary.write_text(text)
     os.replace(temporary, path)
 
 
