@@ -9,6 +9,7 @@ Barrier n is whole when every stage named in graph.json has both files and they 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import json
@@ -32,16 +33,23 @@ class CheckpointError(ValueError):
 
 
 class Checkpoints:
-    """The checkpoint folder as the runner sees it."""
+    """The checkpoint folder as the runner sees it. From `begin` or `resume` until `close` it is this run's alone."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._lock = -1
 
     def begin(self, digest: str, stages: list[str]) -> None:
         """Make the folder ready for a new run: what an earlier run left in it is removed, what is not ours is refused."""
-        if self.folder.exists() and any(self.folder.iterdir()) and not (self.folder / "graph.json").exists():
-            raise CheckpointError(f"{self.folder}: holds other files than checkpoints; give stages.checkpoints another folder")
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            if self.folder.exists() and any(self.folder.iterdir()) and not (self.folder / "graph.json").exists():
+                raise CheckpointError(f"{self.folder}: holds other files than checkpoints; "
+                                      "give stages.checkpoints another folder")
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CheckpointError(f"stages.checkpoints: cannot use the folder {self.folder}: {error.strerror}; "
+                                  "name another, or take none (checkpoint_every_s: null)") from None
+        self._take()
         for barrier in self._barriers():
             shutil.rmtree(self.folder / str(barrier))
         text = json.dumps({"version": VERSION, "digest": digest, "stages": stages}, indent=1)
@@ -57,6 +65,7 @@ class Checkpoints:
             raise CheckpointError(f"{self.folder}/graph.json: damaged; start anew without --resume") from None
         if graph.get("version") != VERSION:
             raise CheckpointError(f"{self.folder}: checkpoints of version {graph.get('version')}, this spikeline reads {VERSION}")
+        self._take()
         if graph["digest"] != digest or graph["stages"] != stages:
             raise CheckpointError(f"{self.folder}: the checkpoints are of another pipeline (source, operators, sinks, a model "
                                   "or the division into stages has changed); undo the change, or start anew without --resume")
@@ -65,6 +74,22 @@ class Checkpoints:
             if barrier > whole:
                 shutil.rmtree(self.folder / str(barrier))
         return whole
+
+    def close(self) -> None:
+        """Let other runs have the folder."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def _take(self) -> None:
+        """Keep other runs out: barriers of two runs in one folder would be mixed. The lock goes with this process."""
+        self._lock = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.close()
+            raise CheckpointError(f"{self.folder}: another run is using these checkpoints; wait for it, or give "
+                                  "stages.checkpoints another folder") from None
 
     def _barriers(self) -> list[int]:
         return sorted(int(entry.name) for entry in self.folder.iterdir() if entry.is_dir() and entry.name.isdecimal())

@@ -7,6 +7,7 @@ The card can be read alone (`read_card`), without the arrays: `check` needs no m
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 from dataclasses import dataclass, field
@@ -47,6 +48,7 @@ class Card:
 
     input: Format
     layers: tuple[LayerCard, ...]
+    sha256: str = ""  # of all arrays: a damaged weight is found when the model is loaded
     names: tuple[str, ...] = ()
     trained_on: str = ""
     metrics: dict[str, Any] = field(default_factory=dict)
@@ -88,7 +90,7 @@ def save_model(path: str | Path, model: Model) -> None:
         if isinstance(spec, DelaySpec):
             layers[-1]["grid_us"] = int(np.gcd.reduce(spec.delay_us))
     card = {"version": VERSION, "input": dataclasses.asdict(model.input), "layers": layers, "trained_on": model.trained_on,
-            "metrics": model.metrics, "revision": model.revision}
+            "metrics": model.metrics, "revision": model.revision, "sha256": _digest(arrays)}
     content = save(arrays, metadata={"card": json.dumps(card, sort_keys=True, separators=(",", ":"))})
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -114,6 +116,8 @@ def load_model(path: str | Path) -> Model:
         arrays = load(path.read_bytes())
     except SafetensorError as error:
         raise ValueError(f"{path}: the model file is damaged ({error}); export it again") from None
+    if card.sha256 and card.sha256 != _digest(arrays):
+        raise ValueError(f"{path}: the model file is damaged (its arrays are not those that were saved); export it again")
     layers: dict[str, LayerSpec] = {}
     for layer in card.layers:
         prefix = layer.name + "."
@@ -125,6 +129,13 @@ def load_model(path: str | Path) -> Model:
         if (layers[layer.name].n_in, layers[layer.name].n_out) != (layer.n_in, layer.n_out):
             raise ValueError(f"{path}: layer {layer.name!r} has other shapes than its card says; export it again")
     return Model(card.input, layers, card.trained_on, card.metrics, card.revision)
+
+
+def _digest(arrays: dict[str, np.ndarray]) -> str:
+    total = hashlib.sha256()
+    for name in sorted(arrays):
+        total.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode() + arrays[name].tobytes())
+    return total.hexdigest()
 
 
 def _read_header(path: Path) -> dict[str, Any]:
@@ -161,6 +172,7 @@ def _parse_card(path: Path, header: dict[str, Any]) -> Card:
         if unknown:
             raise ValueError(f"unknown layer type {unknown[0]!r}")
         names = next((tuple(layer.settings["names"]) for layer in reversed(layers) if layer.type == "readout"), ())
-        return Card(Format(**card["input"]), layers, names, card["trained_on"], card["metrics"], card["revision"])
+        return Card(Format(**card["input"]), layers, card.get("sha256", ""), names, card["trained_on"], card["metrics"],
+                    card["revision"])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: the model card cannot be understood: {error}") from None

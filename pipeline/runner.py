@@ -35,10 +35,11 @@ def run(graph: Graph, *, inline: bool = False, resume: Path | None = None, on_up
     SIGINT and SIGTERM end the stream: what is under way is finished and written.
     """
     inline = inline or not graph.stages.processes
+    reporting = on_update is not None or graph.stages.metrics_port is not None
+    stop = threading.Event()
     try:
-        job, saved = _prepare(graph, resume, on_update is not None or graph.stages.metrics_port is not None)
-        stop = threading.Event()
-        with _stopping(stop), _metrics_server(graph, on_update) as update:
+        with contextlib.ExitStack() as held, _stopping(stop), _metrics_server(graph, on_update) as update:
+            job, saved = _prepare(graph, resume, reporting, held)
             reports, startup_s = (run_inline if inline else run_processes)(job, stop, update, saved)
     except StageError as error:
         line = str(error) if error.at_start else _with_hint(str(error), graph, resume)
@@ -54,14 +55,16 @@ def checkpoint_folder(graph: Graph) -> Path:
     return Path(graph.stages.checkpoints or f"{graph.path.stem if graph.path else graph.name}.checkpoints")
 
 
-def _prepare(graph: Graph, resume: Path | None, reporting: bool) -> tuple[Job, Callable[[str, int], None]]:
-    """The job, with its checkpoint folder made ready, and what to call when a stage has saved a barrier."""
+def _prepare(graph: Graph, resume: Path | None, reporting: bool,
+             held: contextlib.ExitStack) -> tuple[Job, Callable[[str, int], None]]:
+    """The job, with its checkpoint folder made ready and held, and what to call when a stage has saved a barrier."""
     every_s = graph.stages.checkpoint_every_s
     report_every_s = 0.2 if reporting else None
     names = [plan.name for plan in stage_plan(graph)]
     if resume is None and every_s is None:
         return Job(graph, report_every_s=report_every_s), lambda name, barrier: None
     checkpoints = Checkpoints(resume or checkpoint_folder(graph))
+    held.callback(checkpoints.close)
     barrier = -1
     if resume is None:
         checkpoints.begin(graph.digest, names)

@@ -13,9 +13,29 @@ STAGES = ["source", "operators"]
 
 
 def begun(tmp_path: Path) -> Checkpoints:
+    """A folder that a run has begun, and left."""
     checkpoints = Checkpoints(tmp_path / "c")
     checkpoints.begin("digest", STAGES)
+    checkpoints.close()
     return checkpoints
+
+
+def test_two_runs_cannot_share_a_folder(tmp_path: Path) -> None:
+    first = Checkpoints(tmp_path / "c")
+    first.begin("digest", STAGES)
+    save_state(first.folder, 0, "source", {})
+    for second in (lambda c: c.begin("digest", STAGES), lambda c: c.resume("digest", STAGES)):
+        with pytest.raises(CheckpointError, match="another run is using these checkpoints"):
+            second(Checkpoints(tmp_path / "c"))
+    assert (first.folder / "0").exists()
+    first.close()
+    Checkpoints(tmp_path / "c").begin("digest", STAGES)
+
+
+def test_a_folder_that_cannot_be_made_is_said_to_be_that_of_the_checkpoints(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CheckpointError, match=r"stages\.checkpoints: cannot use the folder .*: Not a directory; name another"):
+        Checkpoints(tmp_path / "file" / "c").begin("digest", STAGES)
 
 
 def save_all(checkpoints: Checkpoints, barrier: int) -> None:

@@ -81,6 +81,16 @@ def test_every_flipped_byte_of_the_card_is_an_error_or_a_model(saved: Path) -> N
         content[at] ^= 0x15
 
 
+def test_every_flipped_bit_of_a_weight_is_found(saved: Path) -> None:
+    content = bytearray(saved.read_bytes())
+    for at in range(8 + int.from_bytes(content[:8], "little"), len(content)):
+        content[at] ^= 1 << at % 8
+        saved.write_bytes(content)
+        with pytest.raises(ValueError, match="the model file is damaged"):
+            load_model(saved)
+        content[at] ^= 1 << at % 8
+
+
 @pytest.mark.parametrize(("change", "said"), [
     ({"version": 2}, "model card version 2, this spikeline reads version 1"),
     ({"layers": [{"name": "x", "type": "conv", "n_in": 1, "n_out": 1}]}, "unknown layer type 'conv'"),
