@@ -1,0 +1,50 @@
+"""The checks that specs make of their arrays, and the one place where a time constant becomes a coefficient."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def decay(tau_ms: np.ndarray, step_us: float) -> np.ndarray:
+    """The factor that a state keeps over a step: d = exp(-step / tau), in float64, stored as float32.
+
+    tau_ms: any shape, ms, 0 <= tau <= inf (inf: never forgets, d = 1; 0: keeps nothing, d = 0). step_us: > 0, us.
+
+    >>> float(decay(np.array([10.0]), 10_000)[0])
+    0.3678794503211975
+    """
+    tau_us = np.asarray(tau_ms, np.float64) * 1000.0
+    with np.errstate(divide="ignore"):
+        return np.exp(-np.float64(step_us) / tau_us).astype(np.float32)
+
+
+def vector(name: str, values: object, n: int, *, least: float = -np.inf, finite: bool = True) -> np.ndarray:
+    """`values` as a read-only float32 vector of length n; a single number is repeated."""
+    array = np.asarray(values, np.float32)
+    if array.ndim == 0:
+        array = np.full(n, array, np.float32)
+    if array.shape != (n,):
+        raise ValueError(f"{name} must have shape ({n},), got {array.shape}")
+    return checked(name, array, least, finite)
+
+
+def matrix(name: str, values: object) -> np.ndarray:
+    array = np.asarray(values, np.float32)
+    if array.ndim != 2 or 0 in array.shape:
+        raise ValueError(f"{name} must have shape (n_in, n_out), got {array.shape}")
+    return checked(name, array, -np.inf, True)
+
+
+def checked(name: str, array: np.ndarray, least: float, finite: bool) -> np.ndarray:
+    if np.isnan(array).any() or (finite and np.isinf(array).any()):
+        raise ValueError(f"{name} holds values that are not finite numbers")
+    if (array < least).any():
+        raise ValueError(f"{name} must be at least {least:g}, got {array.min():g}")
+    array = np.array(array, np.float32, order="C")
+    array.setflags(write=False)
+    return array
+
+
+def check_tick(tick_us: int | None) -> None:
+    if tick_us is not None and tick_us < 1:
+        raise ValueError(f"tick_us must be at least 1 or None (event mode), got {tick_us}")

@@ -1,0 +1,69 @@
+"""Leaky integrate-and-fire neurons behind a dense weight matrix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from pipeline.layer_spec.checks import check_tick, decay, matrix, vector
+
+Reset = Literal["subtract", "to_zero"]
+
+
+@dataclass(frozen=True, eq=False)
+class LIFSpec:
+    """Leaky integrate-and-fire neurons behind a dense weight matrix.
+
+    At every tick, in this order: v <- d v + sum of w[i] over this tick's input spikes i (+ bias); where v >= threshold emit
+    a spike and reset: v <- v - threshold (`subtract`) or v <- 0 (`to_zero`). d = exp(-tick/tau).
+
+    weight (n_in, n_out); tau_ms (n_out,) or one number, 0..inf; threshold (n_out,) or one number, > 0;
+    tick_us: length of a tick, or None for event mode (a tick of 1 us with d over the true gap);
+    bias (n_out,) or None: a constant input of every tick (needs a tick).
+
+    Source: Gerstner and Kistler, Spiking Neuron Models (2002), section 4.1, discretised with an instantaneous synapse.
+    """
+
+    weight: np.ndarray
+    tau_ms: np.ndarray
+    threshold: np.ndarray
+    tick_us: int | None = None
+    reset: Reset = "subtract"
+    bias: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weight", matrix("weight", self.weight))
+        object.__setattr__(self, "tau_ms", vector("tau_ms", self.tau_ms, self.n_out, least=0, finite=False))
+        object.__setattr__(self, "threshold", vector("threshold", self.threshold, self.n_out))
+        if (self.threshold <= 0).any():
+            raise ValueError("threshold must be above 0, or silent neurons would fire")
+        check_tick(self.tick_us)
+        if self.reset not in ("subtract", "to_zero"):
+            raise ValueError(f"reset must be subtract or to_zero, got {self.reset!r}")
+        if self.bias is not None:
+            if self.tick_us is None:
+                raise ValueError("a bias is an input of every tick: event mode (tick_us None) has none")
+            object.__setattr__(self, "bias", vector("bias", self.bias, self.n_out))
+
+    @property
+    def n_in(self) -> int:
+        return self.weight.shape[0]
+
+    @property
+    def n_out(self) -> int:
+        return self.weight.shape[1]
+
+    def decay(self) -> np.ndarray:
+        """(n_out,) float32: what v keeps over one tick (in event mode: over 1 us)."""
+        return decay(self.tau_ms, self.tick_us or 1)
+
+    def may_fire_in_silence(self) -> np.ndarray:
+        """(n_out,) bool: where the bias alone drives v to the threshold, b / (1 - d) >= threshold."""
+        if self.bias is None:
+            return np.zeros(self.n_out, bool)
+        d, b = self.decay().astype(np.float64), self.bias.astype(np.float64)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            resting = np.where(b > 0, b / (1.0 - d), 0.0)
+        return resting >= self.threshold

@@ -1,0 +1,35 @@
+"""Torch modules built from layer specs and returning them: spikes in, spikes (readout: scores) out, tick by tick.
+
+Tensors are time-major: x[t, b, i] is what unit i of sample b does in tick t. The physics is that of pipeline.layer_spec;
+an evaluated module does what the runtime's operator of the same spec does, spike for spike. One file a kind of layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pipeline.layer_spec import DelaySpec, LayerSpec, LIFSpec, ReadoutSpec
+from trainer.layers.delay import Delay, shift
+from trainer.layers.lif import LIF
+from trainer.layers.parts import Positive, array, tensor
+from trainer.layers.readout import Readout
+from trainer.layers.surrogates import SURROGATES, Surrogate, atan, fast_sigmoid
+
+__all__ = ["LIF", "SURROGATES", "Delay", "Layer", "Positive", "Readout", "Surrogate", "array", "atan", "build", "fast_sigmoid",
+           "shift", "tensor"]
+
+Layer = LIF | Delay | Readout
+MODULES: dict[type, Callable[..., Layer]] = {  # of each kind of spec: its module, from the spec and options
+    DelaySpec: Delay,
+    LIFSpec: LIF,
+    ReadoutSpec: Readout,
+}
+
+
+def build(spec: LayerSpec, tick_us: int, **options: Any) -> Layer:
+    """The module of a spec. A layer on another tick than `tick_us` is an error."""
+    own = getattr(spec, "tick_us", None)
+    if own not in (None, tick_us):
+        raise ValueError(f"the layers of one network share a tick: want {tick_us} us, got {own} us")
+    return MODULES[type(spec)](spec, *([tick_us] if isinstance(spec, DelaySpec) else []), **options)

@@ -1,0 +1,87 @@
+"""Leaky integrate-and-fire neurons as a torch module."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pipeline.layer_spec import LIFSpec
+from trainer.layers.parts import Decay, Positive, array, tensor
+from trainer.layers.surrogates import SURROGATES, Surrogate
+
+
+class LIF(nn.Module):
+    """Leaky integrate-and-fire neurons on a tick: decay, add, compare v >= threshold, emit, reset, all in the same tick.
+
+    x (T, B, n_in) counts -> spikes (T, B, n_out) of 0 and 1. In the backward pass the step is replaced by a surrogate,
+    and the reset is a constant (Neftci, Mostafa, Zenke 2019, "Surrogate gradient learning in SNNs"; Zenke and Vogels 2021,
+    section 3.3, on resets without gradient). tau is learnt as its logarithm, so it stays above 0.
+    """
+
+    def __init__(self, spec: LIFSpec, *, learn_tau: bool = False, learn_threshold: bool = False, surrogate: str = "atan") -> None:
+        super().__init__()
+        if spec.tick_us is None:
+            raise ValueError("only a layer on a tick can be trained, got one in event mode (tick_us None)")
+        if learn_tau and not (np.isfinite(spec.tau_ms) & (spec.tau_ms > 0)).all():
+            raise ValueError("a tau that is learnt must start above 0 and below inf")
+        self.tick_us, self.reset, self.surrogate = spec.tick_us, spec.reset, SURROGATES[surrogate]
+        self.weight = nn.Parameter(tensor(spec.weight))
+        self.bias = None if spec.bias is None else nn.Parameter(tensor(spec.bias))
+        self.tau_ms = Positive(spec.tau_ms, learn=learn_tau)
+        self.threshold = Positive(spec.threshold, learn=learn_threshold)
+
+    def forward(self, x: Tensor) -> Tensor:
+        current = self.current(x)
+        spikes, _ = _Scan.apply(current, self.decay(), self.threshold(), self.reset, self.surrogate)
+        return spikes
+
+    def current(self, x: Tensor) -> Tensor:
+        """(T, B, n_out): what each tick adds to v."""
+        current = x @ self.weight
+        return current if self.bias is None else current + self.bias
+
+    def decay(self) -> Tensor:
+        return Decay.apply(self.tau_ms(), self.tick_us)
+
+    def spec(self) -> LIFSpec:
+        bias = None if self.bias is None else array(self.bias)
+        return LIFSpec(array(self.weight), array(self.tau_ms()), array(self.threshold()), self.tick_us, self.reset, bias)
+
+
+class _Scan(torch.autograd.Function):
+    """The LIF recurrence over all ticks, forward by law 4, backward through time with a surrogate for the step.
+
+    u = (v - threshold) / threshold; with s'(u) the surrogate and delta[t] the gradient at v before the reset of tick t:
+    delta[t] = g[t] s'(u[t]) / threshold + d delta[t+1] k[t], where k is 1 (subtract) or 1 - s[t] (to_zero).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, current: Tensor, d: Tensor, threshold: Tensor, reset: str, slope: Surrogate) -> tuple[Tensor, Tensor]:
+        v, trace, spikes = torch.zeros_like(current[0]), torch.empty_like(current), torch.empty_like(current)
+        for t in range(current.shape[0]):
+            trace[t] = v = v.mul_(d).add_(current[t])
+            torch.ge(v, threshold, out=spikes[t])
+            v = v.sub_(threshold * spikes[t]) if reset == "subtract" else v.masked_fill_(spikes[t].bool(), 0.0)
+        ctx.save_for_backward(d, threshold, trace, spikes)
+        ctx.reset, ctx.slope = reset, slope
+        ctx.mark_non_differentiable(trace)
+        return spikes, trace
+
+    @staticmethod
+    def backward(ctx: Any, g_spikes: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        d, threshold, trace, spikes = ctx.saved_tensors
+        delta = g_spikes * ctx.slope((trace - threshold) / threshold)
+        delta /= threshold
+        direct = -delta.sum((0, 1)) if ctx.needs_input_grad[2] else None  # the comparison's part in the gradient of the threshold
+        keep = None if ctx.reset == "subtract" else 1 - spikes
+        for t in range(delta.shape[0] - 2, -1, -1):
+            back = delta[t + 1] * d
+            delta[t] += back if keep is None else back * keep[t]
+        after = trace - threshold * spikes if keep is None else trace * keep
+        g_d = (delta[1:] * after[:-1]).sum((0, 1)) if ctx.needs_input_grad[1] else None
+        if direct is not None and keep is None:
+            direct -= (delta[1:] * d * spikes[:-1]).sum((0, 1))
+        return delta, g_d, direct, None, None

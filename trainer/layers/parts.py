@@ -1,0 +1,49 @@
+"""What the modules of layers share: arrays to tensors and back, positive parameters, the decay with its derivative."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pipeline.layer_spec import decay
+
+
+class Positive(nn.Module):
+    """A vector of positive numbers: a constant, or learnt as its logarithm. A constant may hold 0 and inf."""
+
+    start: Tensor
+
+    def __init__(self, values: np.ndarray, *, learn: bool) -> None:
+        super().__init__()
+        self.register_buffer("start", tensor(values))
+        self.log_factor = nn.Parameter(torch.zeros_like(self.start)) if learn else None
+
+    def forward(self) -> Tensor:
+        return self.start if self.log_factor is None else self.start * self.log_factor.exp()
+
+
+class Decay(torch.autograd.Function):
+    """pipeline.layer_spec.decay with its derivative: d' = d * step / tau^2."""
+
+    @staticmethod
+    def forward(ctx: Any, tau_ms: Tensor, tick_us: int) -> Tensor:
+        d = torch.from_numpy(decay(tau_ms.detach().numpy(), tick_us))
+        ctx.save_for_backward(tau_ms, d)
+        ctx.tick_us = tick_us
+        return d
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
+        tau_ms, d = ctx.saved_tensors
+        return g * d * (ctx.tick_us / 1000.0) / tau_ms**2, None
+
+
+def tensor(values: np.ndarray) -> Tensor:
+    return torch.tensor(np.array(values, np.float32))
+
+
+def array(values: Tensor) -> np.ndarray:
+    return values.detach().numpy().copy()
