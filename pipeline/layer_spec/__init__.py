@@ -13,9 +13,23 @@ from pipeline.layer_spec.delay import DelaySpec
 from pipeline.layer_spec.lif import LIFSpec, Reset
 from pipeline.layer_spec.readout import ReadoutSpec, Score
 
-__all__ = ["SPECS", "DelaySpec", "LIFSpec", "LayerSpec", "ReadoutSpec", "Reset", "Score", "decay", "spec_type"]
+__all__ = [
+    "SPECS",
+    "DelaySpec",
+    "LIFSpec",
+    "LayerSpec",
+    "ReadoutSpec",
+    "Reset",
+    "Score",
+    "decay",
+    "spec_type",
+]
 
-LayerSpec: TypeAlias = LIFSpec | DelaySpec | ReadoutSpec
+LayerSpec: TypeAlias = (
+    DelaySpec
+    | LIFSpec
+    | ReadoutSpec
+)
 SPECS: dict[str, type] = {
     "delay": DelaySpec,
     "lif": LIFSpec,

@@ -16,10 +16,27 @@ from trainer.layers.parts import Positive, array, tensor
 from trainer.layers.readout import Readout
 from trainer.layers.surrogates import SURROGATES, Surrogate, atan, fast_sigmoid
 
-__all__ = ["LIF", "SURROGATES", "Delay", "Layer", "Positive", "Readout", "Surrogate", "array", "atan", "build", "fast_sigmoid",
-           "shift", "tensor"]
+__all__ = [
+    "LIF",
+    "SURROGATES",
+    "Delay",
+    "Layer",
+    "Positive",
+    "Readout",
+    "Surrogate",
+    "array",
+    "atan",
+    "build",
+    "fast_sigmoid",
+    "shift",
+    "tensor",
+]
 
-Layer = LIF | Delay | Readout
+Layer = (
+    Delay
+    | LIF
+    | Readout
+)
 MODULES: dict[type, Callable[..., Layer]] = {  # of each kind of spec: its module, from the spec and options
     DelaySpec: Delay,
     LIFSpec: LIF,
