@@ -124,7 +124,7 @@ def fit_temperature(network: Network, batches: Iterable[Batch], recipe: Recipe) 
 
 @torch.no_grad()
 def figures(fitted: Fitted, batches: Iterable[Batch], kind: str) -> dict[str, Any]:
-    """What the network reaches: accuracy, and spikes a neuron and tick of every LIF layer."""
+    """What the network reaches: accuracy, and spikes a neuron and tick of every spiking layer."""
     network = fitted.network.eval()
     right, count = 0, 0
     rates: dict[str, list[float]] = {}

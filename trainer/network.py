@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.layer_spec import LayerSpec
-from trainer.layers import LIF, Delay, Readout, build
+from trainer.layers import Delay, Readout, Spiking, build
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class Outcome:
 
     scores: Tensor
     ends: Tensor  # (B,) the number of ticks of each sample at the readout: its own and all delays on the way
-    spikes: dict[str, Tensor]  # of every LIF layer: (T + delays before it, B, n)
-    lengths: dict[str, Tensor]  # of every LIF layer: (B,) the number of ticks of each sample there
+    spikes: dict[str, Tensor]  # of every spiking layer: (T + delays before it, B, n)
+    lengths: dict[str, Tensor]  # of every spiking layer: (B,) the number of ticks of each sample there
 
     def final(self) -> Tensor:
         """(B, classes): the scores after each sample's last tick."""
@@ -31,13 +31,13 @@ class Outcome:
         return self.scores[ticks - 1, torch.arange(ticks.shape[0])]
 
     def rates(self) -> dict[str, Tensor]:
-        """Of every LIF layer (n,): spikes a tick of each neuron, over the samples' own ticks."""
+        """Of every spiking layer (n,): spikes a tick of each neuron, over the samples' own ticks."""
         return {name: (s * within(self.lengths[name], s.shape[0])).sum((0, 1)) / self.lengths[name].sum()
                 for name, s in self.spikes.items()}
 
 
 class Network(nn.Module):
-    """LIF, delay and readout layers, one behind the other on one tick; the last, and only the last, is a readout.
+    """Spiking, delay and readout layers, one behind the other on one tick; the last, and only the last, is a readout.
 
     `layers` are specs by name; `options` are keyword arguments for the module of a layer, by name.
     """
@@ -57,9 +57,8 @@ class Network(nn.Module):
         spikes, lengths, ends = {}, {}, ticks
         for name, layer in self.layers.items():
             x = layer(x)
-            if isinstance(layer, Delay):
-                ends = ends + layer.reach()
-            elif isinstance(layer, LIF):
+            ends = ends + reach(layer)
+            if isinstance(layer, Spiking):
                 spikes[name], lengths[name] = x, ends
                 x = self._drop(x)
         return Outcome(x, ends, spikes, lengths)
@@ -76,11 +75,17 @@ class Network(nn.Module):
         return list(self.layers.values())[-1]  # type: ignore[return-value]
 
     def delays(self) -> list[Delay]:
-        return [layer for layer in self.layers.values() if isinstance(layer, Delay)]
+        """The layers that learn delays as Delay does: with `delay_ticks`, `sigma` and `clamp`."""
+        return [layer for layer in self.layers.values() if hasattr(layer, "delay_ticks")]  # type: ignore[misc]
 
     def specs(self) -> dict[str, LayerSpec]:
         """The layers as they are now, delays in whole ticks."""
         return {name: layer.spec() for name, layer in self.layers.items()}  # type: ignore[operator]
+
+
+def reach(layer: nn.Module) -> int:
+    """By how many ticks the output of a layer is longer than its input."""
+    return layer.reach() if isinstance(layer, Delay | Spiking) else 0
 
 
 def within(ticks: Tensor, length: int) -> Tensor:

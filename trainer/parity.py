@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.layer_spec import DelaySpec, LayerSpec, LIFSpec, ReadoutSpec, spec_type
+from pipeline.layer_spec import DelaySpec, LayerSpec, ReadoutSpec, spec_type
 from pipeline.model_file import Model
 from pipeline.packet import Format, Packet, decisions, join
 from trainer.data import cells
-from trainer.layers import LIF, Delay, Readout, build
+from trainer.layers import Layer, Readout, Spiking, build
 
 RunLayer = Callable[[LayerSpec, Format, Packet], Packet]
 BORDER = 1e-5  # of the larger of 1 and the largest |v| of the neuron so far
@@ -76,9 +76,9 @@ def check(model: Model, episodes: Iterable[Packet], run: RunLayer = runtime) -> 
     A spike may differ where |v - threshold| < 1e-5 * max(1, the largest |v| of that neuron so far): it is reported, the
     reference's spike is imposed on that neuron, which puts its v where the reference's is, and counting goes on.
     """
-    tick_us = next(spec.tick_us for spec in model.layers.values() if isinstance(spec, LIFSpec | ReadoutSpec) and spec.tick_us)
+    tick_us = next(tick_us for spec in model.layers.values() if (tick_us := getattr(spec, "tick_us", None)))
     layers = {name: build(spec, tick_us).eval() for name, spec in model.layers.items()}
-    report = Report(spikes={name: 0 for name, spec in model.layers.items() if isinstance(spec, LIFSpec)})
+    report = Report(spikes={name: 0 for name, layer in layers.items() if isinstance(layer, Spiking)})
     for episode in episodes:
         report.episodes += 1
         _check_episode(model, layers, dataclasses.replace(episode, last=True), tick_us, run, report)
@@ -86,7 +86,7 @@ def check(model: Model, episodes: Iterable[Packet], run: RunLayer = runtime) -> 
 
 
 @torch.no_grad()
-def _check_episode(model: Model, layers: dict[str, LIF | Delay | Readout], episode: Packet, tick_us: int, run: RunLayer,
+def _check_episode(model: Model, layers: dict[str, Layer], episode: Packet, tick_us: int, run: RunLayer,
                    report: Report) -> None:
     packet, format = episode, model.input
     alone = binned(episode, tick_us, format.size)  # what the network makes of the episode by itself
@@ -99,7 +99,7 @@ def _check_episode(model: Model, layers: dict[str, LIF | Delay | Readout], episo
             _compare_decisions(layer, x, alone, packet, format_after(spec, format), report, episode.episode)
             return
         reference = binned(packet, tick_us, spec.n_out)
-        if isinstance(layer, LIF):
+        if isinstance(layer, Spiking):
             report.spikes[name] += packet.n
             report.differences += compare_spikes(layer, x, reference, episode.episode, name)
         elif not torch.equal(layer(x), reference):
@@ -107,20 +107,19 @@ def _check_episode(model: Model, layers: dict[str, LIF | Delay | Readout], episo
         format = format_after(spec, format)
 
 
-def compare_spikes(layer: LIF, x: Tensor, reference: Tensor, episode: int, name: str) -> list[Difference]:
-    """x (T, 1, n_in), reference (T, 1, n_out): where the module, kept on the reference's course, would have spiked otherwise."""
+@torch.no_grad()
+def compare_spikes(layer: Spiking, x: Tensor, reference: Tensor, episode: int, name: str) -> list[Difference]:
+    """Where the module, kept on the reference's course, would have spiked otherwise. x (T, 1, n_in), reference (T + reach, 1,
+    n_out)."""
     if torch.equal(layer(x), reference):
         return []
-    current, d, threshold = layer.current(x)[:, 0].detach(), layer.decay(), layer.threshold()
-    v, largest = torch.zeros_like(current[0]), torch.zeros_like(current[0])
-    found = []
-    for tick, (added, spiked) in enumerate(zip(current, reference[:, 0] > 0, strict=True)):
-        v = d * v + added
+    found: list[Difference] = []
+    largest = torch.zeros(reference.shape[2])
+    for tick, ((v, threshold), spiked) in enumerate(zip(layer.course(x, reference), reference[:, 0] > 0, strict=True)):
         largest = torch.maximum(largest, v.abs())
         for unit in ((v >= threshold) != spiked).nonzero()[:, 0].tolist():
             distance = float((v[unit] - threshold[unit]).abs())
             found.append(Difference(episode, name, tick, unit, distance, BORDER * max(1.0, float(largest[unit]))))
-        v = v - threshold * spiked if layer.reset == "subtract" else v.masked_fill(spiked, 0.0)
     return found
 
 

@@ -10,8 +10,8 @@ import torch
 
 from pipeline.layer_spec import DelaySpec, LayerSpec, LIFSpec, ReadoutSpec
 from trainer.data import Batch
-from trainer.layers import Delay, build
-from trainer.network import Network, within
+from trainer.layers import build
+from trainer.network import Network, reach, within
 from trainer.recipe import DelayLayer, LIFLayer, ModelRecipe, ReadoutLayer, Training
 
 
@@ -57,4 +57,4 @@ def _readout(layer: ReadoutLayer, weight: np.ndarray, names: Sequence[str], tick
 @torch.no_grad()
 def _through(spec: LayerSpec, tick_us: int, x: torch.Tensor, ticks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     layer = build(spec, tick_us).eval()
-    return layer(x), ticks + (layer.reach() if isinstance(layer, Delay) else 0)
+    return layer(x), ticks + reach(layer)

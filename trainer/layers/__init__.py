@@ -12,7 +12,7 @@ from typing import Any
 from pipeline.layer_spec import DelaySpec, LayerSpec, LIFSpec, ReadoutSpec
 from trainer.layers.delay import Delay, shift
 from trainer.layers.lif import LIF
-from trainer.layers.parts import Positive, array, tensor
+from trainer.layers.parts import Positive, Spiking, array, tensor
 from trainer.layers.readout import Readout
 from trainer.layers.surrogates import SURROGATES, Surrogate, atan, fast_sigmoid
 
@@ -23,6 +23,7 @@ __all__ = [
     "Layer",
     "Positive",
     "Readout",
+    "Spiking",
     "Surrogate",
     "array",
     "atan",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.layer_spec import LIFSpec
-from trainer.layers.parts import Decay, Positive, array, tensor
+from trainer.layers.parts import Decay, Positive, Spiking, array, tensor
 from trainer.layers.surrogates import SURROGATES, Surrogate
 
 
-class LIF(nn.Module):
+class LIF(Spiking):
     """Leaky integrate-and-fire neurons on a tick: decay, add, compare v >= threshold, emit, reset, all in the same tick.
 
     x (T, B, n_in) counts -> spikes (T, B, n_out) of 0 and 1. In the backward pass the step is replaced by a surrogate,
@@ -37,6 +38,14 @@ class LIF(nn.Module):
         current = self.current(x)
         spikes, _ = _Scan.apply(current, self.decay(), self.threshold(), self.reset, self.surrogate)
         return spikes
+
+    def course(self, x: Tensor, reference: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        d, threshold = self.decay(), self.threshold()
+        v = torch.zeros_like(threshold)
+        for added, spiked in zip(self.current(x)[:, 0], reference[:, 0] > 0, strict=True):
+            v = d * v + added
+            yield v, threshold
+            v = v - threshold * spiked if self.reset == "subtract" else v.masked_fill(spiked, 0.0)
 
     def current(self, x: Tensor) -> Tensor:
         """(T, B, n_out): what each tick adds to v."""

@@ -1,7 +1,8 @@
-"""What the modules of layers share: arrays to tensors and back, positive parameters, the decay with its derivative."""
+"""What the modules of layers share: what spiking ones offer, positive parameters, the decay with its derivative."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,21 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.layer_spec import decay
+
+
+class Spiking(nn.Module):
+    """A layer of spiking neurons on a tick: x (T, B, n_in) -> spikes (T + reach, B, n_out)."""
+
+    def reach(self) -> int:
+        """By how many ticks the output is longer than the input."""
+        return 0
+
+    def course(self, x: Tensor, reference: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Of every tick, what is compared: the potential and the threshold, (n_out,) each, of one sample x (T, 1, n_in).
+
+        The neurons spike where `reference` (T + reach, 1, n_out) does, whatever their own potential says.
+        """
+        raise NotImplementedError
 
 
 class Positive(nn.Module):
