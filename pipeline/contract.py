@@ -60,6 +60,13 @@ class Reporting(Protocol):
     def report(self) -> dict[str, Any]: ...
 
 
+@runtime_checkable
+class Waiting(Protocol):
+    """What a live source offers besides: for how long in all it has waited for its sender, which is no work. Seconds."""
+
+    waited_s: float
+
+
 class CommandLineText(str):
     """A text given on the command line: a path in it is relative to the current folder, not to the YAML file."""
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.chain import Chain, part_of
-from pipeline.contract import OperatorConfig, Reporting, SinkConfig, SourceConfig, State
+from pipeline.contract import OperatorConfig, Reporting, SinkConfig, SourceConfig, State, Waiting
 from pipeline.metrics import StageMetrics, Tally
 from pipeline.pace import Pacer
 from pipeline.packet import NO_VALUES, Format, Kind, Packet, with_flags
@@ -96,14 +96,14 @@ class SourceStage:
 
     def step(self) -> bool:
         """Hand out one packet; False once the stream has ended or was told to stop."""
-        begin_s = time.perf_counter()
+        begin_s, waited_s = time.perf_counter(), self._waited_s()
         try:
             packet = next(self._packets, self._END)
             if isinstance(packet, Packet):
                 packet.check(self._source.format)
         except Exception as error:
             raise self._failure(error) from error
-        self.metrics.busy_s += time.perf_counter() - begin_s
+        self.metrics.busy_s += time.perf_counter() - begin_s - (self._waited_s() - waited_s)
         if packet is self._END:
             return False
         if not isinstance(packet, Packet):  # a live source that has nothing yet, between two episodes
@@ -113,7 +113,9 @@ class SourceStage:
             if closing is not None:
                 self._hand_out(closing)
             return False
+        begin_s = time.perf_counter()
         self._hand_out(packet)
+        self.metrics.busy_s += time.perf_counter() - begin_s  # `blocked_s`, which reports take off, is a part of it
         if self._pacer.factor is not None:
             os.sched_yield()  # the link's own thread goes first: to make the next packet may take longer than to wait for it
         return True
@@ -136,6 +138,9 @@ class SourceStage:
         self.metrics.sent(packet)
         if barrier >= 0:
             self._save(barrier, self.snapshot())
+
+    def _waited_s(self) -> float:
+        return self._source.waited_s if isinstance(self._source, Waiting) else 0.0
 
     def _failure(self, error: Exception) -> StageError:
         metrics = self.metrics

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Literal
 from xml.etree import ElementTree
 
@@ -13,10 +13,10 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.contract import FilePath, Source, State
-from pipeline.packet import NO_TIMES, NO_UNITS, Format, Packet
+from pipeline.packet import NO_TIMES, NO_UNITS, Format
 from sources.formats.flatbuffer import Damaged, Table
-from sources.live import POLL_MS, LiveConfig, Position, Receiver, drawn, report_of
-from sources.minting import Mint
+from sources.live import POLL_MS
+from sources.sensor import SensorConfig, SensorSource
 
 EVENT = np.dtype([("t", "<i8"), ("x", "<i2"), ("y", "<i2"), ("on", "u1"), ("unused", "V3")])
 COMPRESSIONS = ("none", "lz4", "lz4_high", "zstd", "zstd_high")
@@ -27,7 +27,7 @@ CONNECT_S = 0.2
 GREATEST_US = 1 << 62
 
 
-class DvReceiveConfig(LiveConfig):
+class DvReceiveConfig(SensorConfig):
     """Receives the event stream of a dv-processing NetworkWriter, or of DV's network output.
 
     Out: spikes of shape (2, height, width), ON is index 1, y as sent; width and height must be those that the server tells.
@@ -53,7 +53,6 @@ class DvReceiveConfig(LiveConfig):
     path: FilePath | None = Field(None, description="the server's unix socket, instead of host and port")
     width: int = Field(ge=1, le=32767, description="columns of the sensor, pixels")
     height: int = Field(ge=1, le=32767, description="rows of the sensor, pixels")
-    lateness_ms: float = Field(20.0, ge=0, description="how late an event may arrive in silence, ms")
     reconnect: bool = Field(True, description="whether a lost connection is tried again; else it ends the stream")
     insecure: bool = Field(False, description="allow plain text from other machines")
 
@@ -75,39 +74,18 @@ class DvReceiveConfig(LiveConfig):
         return lambda state: DvReceive(self, format, state)
 
 
-class DvReceive:
-    """The source. Its position is the end of the last packet handed out: stream time goes on from there."""
+class DvReceive(SensorSource):
+    """The source: connects, reads until the server hangs up, and connects again."""
 
     def __init__(self, config: DvReceiveConfig, format: Format, state: State | None) -> None:
-        self.format = format
+        super().__init__(config, format, state)
         self._config = config
-        self._position = Position(format.kind, state)
-        self._position.open = True  # from the start: the stream's time is the source's own
-        self._queue = config.queue()
-        self._mint = Mint(round(config.lateness_ms * 1000), self._position.end_us)
         self._connections = self._outside = self._others = 0
-        self._receiver = Receiver(self._queue, self._receive, "dv_receive")
 
-    def packets(self) -> Iterator[Packet | None]:
-        self._receiver.start()
-        return drawn(self._queue, self._position, self._config.heartbeat_ms / 1e3)
+    def figures(self) -> dict[str, Any]:
+        return {"connections": self._connections, "events_outside": self._outside, "other_packets": self._others}
 
-    def snapshot(self) -> State:
-        return self._position.snapshot()
-
-    def report(self) -> dict[str, Any]:
-        """Events received, sent, discarded, queued; and what was wrong with those that came."""
-        mint = self._mint
-        return report_of(self._queue, connections=self._connections, events_outside=self._outside, other_packets=self._others,
-                         events_late=mint.late, events_disordered=mint.disordered, clock_resets=mint.clock_resets,
-                         drift_ppm=round(mint.drift_ppm, 3))
-
-    def close(self) -> None:
-        self._receiver.stop()
-
-    def _receive(self) -> None:
-        self._begin_s = self._heard_s = time.monotonic()
-        self._origin_us = self._mint.end_us
+    def receive(self) -> None:
         pause_s = LEAST_PAUSE_S
         while not self._queue.closed:
             connection = self._connected()
@@ -116,7 +94,7 @@ class DvReceive:
                 with connection:
                     self._listen(connection)
                 if not self._config.reconnect:
-                    self._queue.put(self._mint.flush())
+                    self.finished()
                     return
             until_s = time.monotonic() + pause_s
             while time.monotonic() < until_s and self._pass_time():
@@ -140,9 +118,9 @@ class DvReceive:
 
     def _listen(self, connection: socket.socket) -> None:
         """Until the server hangs up or the source is closed."""
-        config, reader = self._config, DvReader(self._config.width, self._config.height)
+        reader = DvReader(self._config.width, self._config.height)
         self._connections += 1
-        connection.settimeout(max(0.001, min(config.lateness_ms, config.heartbeat_ms, POLL_MS) / 1e3))
+        connection.settimeout(min(self._config.wait_s, POLL_MS / 1e3))
         while not self._queue.closed:
             try:
                 data = connection.recv(1 << 20)
@@ -158,19 +136,13 @@ class DvReceive:
             t_us, unit, outside = reader.feed(data)
             self._outside += outside
             self._others += reader.take_others()
-            if (t_us.size or outside) and not self._queue.put(self._mint.add(t_us, unit, self._host_us(), lost=outside)):
+            if (t_us.size or outside) and not self.take(t_us, unit, outside):
                 return
 
     def _pass_time(self) -> bool:
         """Hand out silence; False when the source is closed."""
-        config, silent_s = self._config, time.monotonic() - self._heard_s
-        if config.idle_timeout_s is not None and silent_s > config.idle_timeout_s:
-            what = "nothing came from" if self._connections else "nobody answers at"
-            raise ValueError(f"dv_receive: {what} {config.endpoint} for {config.idle_timeout_s:g} s; is the server running?")
-        return self._queue.put(self._mint.tick(self._host_us()))
-
-    def _host_us(self) -> int:
-        return self._origin_us + round((time.monotonic() - self._begin_s) * 1e6)
+        what = "nothing came from" if self._connections else "nobody answers at"
+        return self.silence(f"{what} {self._config.endpoint}", "is the server running?")
 
 
 class DvReader:

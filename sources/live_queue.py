@@ -8,6 +8,7 @@ At every instant received = sent + discarded + queued, in events.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from dataclasses import replace
 from typing import Literal
@@ -45,6 +46,7 @@ class LiveQueue:
         self._held: deque[tuple[Packet, int]] = deque()
         self._changed = threading.Condition()
         self._received = self._sent = self._discarded = self._queued = 0
+        self.waited_s = 0.0  # by take, for a packet
         self._error: Exception | None = None
         self._ended = self._closed = False
 
@@ -72,8 +74,10 @@ class LiveQueue:
 
         An error that the receiver met is raised once all that came before it has been taken.
         """
+        begin_s = time.perf_counter()
         with self._changed:
             self._changed.wait_for(lambda: self._held or self._ended or self._closed, timeout_s)
+            self.waited_s += time.perf_counter() - begin_s
             if not self._held:
                 if self._error is not None:
                     raise self._error

@@ -85,6 +85,11 @@ class Mint:
     def drift_ppm(self) -> float:
         return self._fit.drift * 1e6
 
+    @property
+    def sensor_us_at_0(self) -> int | None:
+        """What the sensor's clock showed at stream time 0, by its latest start. None: no event has come."""
+        return None if self._shift_us is None else -self._shift_us
+
     def _begin(self, sensor_us: int, host_us: int) -> None:
         """Let the sensor's time now be the host's; never before what was handed out."""
         held_us = int(self._t_us[-1]) + 1 if self._t_us.size else 0

@@ -7,16 +7,15 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
 
 from pipeline.contract import Source, State
-from pipeline.packet import Format, Packet
-from sources.live import LiveConfig, Position, Receiver, drawn, report_of
-from sources.minting import Mint
+from pipeline.packet import Format
+from sources.sensor import SensorConfig, SensorSource
 
 Layout = Literal["t64_x16_y16_on8", "t32_x16_y15_on1", "aestream", "aestream_t32"]
 RECORDS: dict[str, np.dtype] = {
@@ -31,7 +30,7 @@ MOST_BYTES = 65536
 SO_RXQ_OVFL = 40  # Linux: each datagram tells how many the socket's full buffer has dropped so far
 
 
-class UdpReceiveConfig(LiveConfig):
+class UdpReceiveConfig(SensorConfig):
     """Receives the address events of a camera as UDP datagrams: from faery, AEStream, or the sink `udp`.
 
     Out: spikes of shape (2, height, width), ON is index 1, y as sent. Layouts, all little-endian:
@@ -60,7 +59,6 @@ class UdpReceiveConfig(LiveConfig):
     width: int = Field(ge=1, le=32768, description="columns of the sensor, pixels")
     height: int = Field(ge=1, le=32768, description="rows of the sensor, pixels")
     layout: Layout = Field("t64_x16_y16_on8", description="what a datagram holds")
-    lateness_ms: float = Field(20.0, ge=0, description="how late an event may arrive in silence, ms")
     packet_ms: float = Field(1.0, gt=0, le=100, description="datagrams of this length of time become one packet, ms")
     buffer_mb: float = Field(8.0, gt=0, description="the socket's buffer, as far as the system allows, MB")
     insecure: bool = Field(False, description="allow anyone who can reach this machine to send")
@@ -81,54 +79,29 @@ class UdpReceiveConfig(LiveConfig):
         return lambda state: UdpReceive(self, format, state)
 
 
-class UdpReceive:
-    """The source. Its position is the end of the last packet handed out: stream time goes on from there."""
+class UdpReceive(SensorSource):
+    """The source: a socket is bound from the start, so that what arrives before the first packet is asked for waits in it."""
 
     def __init__(self, config: UdpReceiveConfig, format: Format, state: State | None) -> None:
-        self.format = format
+        super().__init__(config, format, state)
         self._config = config
-        self._position = Position(format.kind, state)
-        self._position.open = True  # from the start: the stream's time is the source's own
-        self._queue = config.queue()
         self._decoder = Decoder(config.layout, config.width, config.height)
-        self._mint = Mint(round(config.lateness_ms * 1000), self._position.end_us)
         self._datagrams = self._overflowed = 0
         self._socket = _bound(config)
         self.port = int(self._socket.getsockname()[1])
-        self._receiver = Receiver(self._queue, self._receive, "udp_receive")
 
-    def packets(self) -> Iterator[Packet | None]:
-        self._receiver.start()
-        return drawn(self._queue, self._position, self._config.heartbeat_ms / 1e3)
-
-    def snapshot(self) -> State:
-        return self._position.snapshot()
-
-    def report(self) -> dict[str, Any]:
-        """Events received, sent, discarded, queued; and what was wrong with those that came."""
-        mint, decoder = self._mint, self._decoder
-        return report_of(self._queue, port=self.port, datagrams=self._datagrams, datagrams_overflowed=self._overflowed,
-                         datagrams_malformed=decoder.malformed, events_outside=decoder.outside, events_late=mint.late,
-                         events_disordered=mint.disordered, clock_resets=mint.clock_resets, drift_ppm=round(mint.drift_ppm, 3))
+    def figures(self) -> dict[str, Any]:
+        return {"port": self.port, "datagrams": self._datagrams, "datagrams_overflowed": self._overflowed,
+                "datagrams_malformed": self._decoder.malformed, "events_outside": self._decoder.outside}
 
     def close(self) -> None:
-        self._receiver.stop()
+        super().close()
         self._socket.close()
 
-    def _receive(self) -> None:
-        config, begin_s = self._config, time.monotonic()
-        wait_s = max(0.001, min(config.lateness_ms, config.heartbeat_ms) / 1e3)
-        origin_us, heard_s = self._mint.end_us, begin_s
+    def receive(self) -> None:
         while not self._queue.closed:
-            got = self._gathered(wait_s)
-            now_s = time.monotonic()
-            packet = self._minted(got, origin_us + round((now_s - begin_s) * 1e6))
-            if got:
-                heard_s = now_s
-            elif config.idle_timeout_s is not None and now_s - heard_s > config.idle_timeout_s:
-                raise ValueError(f"udp_receive: nothing came to port {self.port} for {config.idle_timeout_s:g} s; "
-                                 "is the sender running?")
-            if not self._queue.put(packet):
+            got = self._gathered(self._config.wait_s)
+            if not (self._take(got) if got else self.silence(f"nothing came to port {self.port}", "is the sender running?")):
                 return
 
     def _gathered(self, wait_s: float) -> list[tuple[bytes, int]]:
@@ -154,15 +127,11 @@ class UdpReceive:
                 return self._overflowed - before
         return 0
 
-    def _minted(self, got: list[tuple[bytes, int]], host_us: int) -> Packet:
-        if not got:
-            return self._mint.tick(host_us)
+    def _take(self, got: list[tuple[bytes, int]]) -> bool:
         t_us, unit, lost = self._decoder.decode([data for data, _ in got])
         size = RECORDS[self._config.layout].itemsize
         lost += sum(dropped * (len(data) // size) for data, dropped in got)
-        if t_us is None:
-            return self._mint.stamp(unit, host_us, lost=lost)
-        return self._mint.add(t_us, unit, host_us, lost=lost)
+        return self.stamp(unit, lost) if t_us is None else self.take(t_us, unit, lost)
 
 
 class Decoded(NamedTuple):

@@ -124,6 +124,10 @@ class ZmqReceive:
         self._receiver.start()
         return drawn(self._queue, self._position, self._config.heartbeat_ms / 1e3)
 
+    @property
+    def waited_s(self) -> float:
+        return self._queue.waited_s
+
     def snapshot(self) -> State:
         return self._position.snapshot()
 
