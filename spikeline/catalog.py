@@ -18,6 +18,7 @@ from operators.lif import LIFConfig
 from operators.orient import OrientConfig
 from operators.poisson import PoissonConfig
 from operators.polarity import PolarityConfig
+from operators.probe import ProbeConfig
 from operators.rate_limit import RateLimitConfig
 from operators.readout import ReadoutConfig
 from operators.refractory import RefractoryConfig
@@ -53,6 +54,7 @@ from sources.memory import MemoryConfig
 from sources.merge import MergeConfig
 from sources.recorded import RecordedConfig
 from sources.shd import ShdConfig
+from sources.timing_task import TimingTaskConfig
 from sources.tonic import TonicConfig
 from sources.udp_receive import UdpReceiveConfig
 from sources.zmq_receive import ZmqReceiveConfig
@@ -63,6 +65,7 @@ SOURCES: dict[str, type[SourceConfig]] = {
     "dvs_scene": DvsSceneConfig,
     "shd": ShdConfig,
     "images": ImagesConfig,
+    "timing_task": TimingTaskConfig,
     "tonic": TonicConfig,
     "recorded": RecordedConfig,
     "memory": MemoryConfig,
@@ -94,6 +97,7 @@ OPERATORS: dict[str, type[OperatorConfig]] = {
     "delay": DelayConfig,
     "readout": ReadoutConfig,
     "residual": ResidualConfig,
+    "probe": ProbeConfig,
 }
 
 SINKS: dict[str, type[SinkConfig]] = {

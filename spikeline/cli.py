@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from spikeline.commands import convert, look, own_tests, run, train
+from spikeline.commands import convert, evaluate, look, own_tests, run, train
 
 app = typer.Typer(
     help="A streaming event-processing pipeline: event sensors and recordings to spiking networks to live decisions.",
@@ -27,6 +27,7 @@ app.command("test")(own_tests.own_tests)
 app.command()(look.info)
 app.command()(convert.convert)
 app.command()(train.train)
+app.command()(evaluate.evaluate)
 
 
 def _show_version(wanted: bool) -> None:

@@ -19,7 +19,7 @@ from pipeline.model_file import Model, save_model
 from pipeline.packet import Format, Packet
 from pipeline.packet_log import PacketLogWriter
 from spikeline.catalog import make_catalog
-from tests import contract_sinks, contract_sources, seen_files, servers
+from tests import contract, contract_sinks, contract_sources, seen_files, servers
 from tests.contract import OperatorCase
 from tests.contract_sinks import SinkCase
 from tests.contract_sources import SourceCase
@@ -117,6 +117,8 @@ def recut_short(packets: Iterable[Packet]) -> Iterator[Packet]:
         yield from recut(packet, list(range(packet.begin_us + 10_000, packet.end_us, 10_000)))
 
 
+HOLDS_ALL = {contract.check_finish_gives_all: "it holds the whole episode: what it gives depends on where that ends"}
+
 OPERATORS = [
     OperatorExample({"type": "arbiter_lines", "window_ms": 3, "share": 0.5, "lines": "both"}),
     OperatorExample({"type": "background_activity", "window_ms": 2}),
@@ -147,6 +149,11 @@ OPERATORS = [
     OperatorExample({"type": "poisson", "tick_ms": 1, "max_rate_hz": 2500, "scale": 0.5}, SOUND, misfit=DVS),
     OperatorExample({"type": "polarity", "keep": "merge"}, misfit=SOUND),
     OperatorExample({"type": "polarity", "keep": "off"}),
+    OperatorExample({"type": "probe", "how": "relocate", "share": 0.5}, misfit=SOUND, excluded=HOLDS_ALL),
+    OperatorExample({"type": "probe", "how": "jitter", "sigma_ms": 3, "seed": 1}, HIDDEN, excluded=HOLDS_ALL),
+    OperatorExample({"type": "probe", "how": "unit_jitter", "sigma_ms": 5}, HIDDEN, excluded=HOLDS_ALL),
+    OperatorExample({"type": "probe", "how": "delete", "share": 0.3}, HIDDEN, excluded=HOLDS_ALL),
+    OperatorExample({"type": "probe", "how": "reverse"}, excluded=HOLDS_ALL),
     OperatorExample({"type": "rate_limit", "max_rate_hz": 3000, "burst": 5}),
     OperatorExample({"type": "rate_limit", "max_rate_hz": 0.5, "burst": 30}, SOUND),
     OperatorExample({"type": "readout", "model": MODEL, "layer": "count"}, HIDDEN, misfit=DVS),
@@ -199,6 +206,9 @@ SOURCES = [
                    "shuffle": True}, files=few_images),
     SourceExample({"type": "tonic", "dataset": "SHD", "save_to": "{folder}", "options": {"train": False}}, files=few_utterances),
     SourceExample({**SCENE, "episodes": 2, "first_episode": 5, "seed": 4, "camera_seed": 1}),
+    SourceExample({"type": "timing_task", "task": "isi", "samples": 3}),
+    SourceExample({"type": "timing_task", "task": "cross_channel_isi", "max_interval_ms": 300, "samples": 4, "shuffle": True}),
+    SourceExample({"type": "timing_task", "task": "coincidence", "overlap": 0.3, "samples": 2, "duration_ms": 200}),
     SourceExample({"type": "memory", "shape": [9], "events": [[0, 3], [900, 1], [900, 0], [9_000, 8]], "end_ms": 9.5}),
     SourceExample({"type": "memory", "shape": [12], "events": [[5, 3, 0.5], [5, 1, -2.0]]}),
     SourceExample({"type": "memory", "shape": [2, 4], "items": ITEMS}, recut=(),
