@@ -69,7 +69,7 @@ class Probe:
         self._config = config
         self._t_us = [np.empty(0, np.int64)] if state is None else [state["t_us"].copy()]
         self._unit = [np.empty(0, np.uint32)] if state is None else [state["unit"].copy()]
-        clock = [0, 0, 0, 0] if state is None else state["clock"].tolist()
+        clock: list[int] = [0, 0, 0, 0] if state is None else state["clock"].tolist()
         self._started, self._begin_us, self._end_us, self._episode = clock
 
     def process(self, packet: Packet) -> Packet:

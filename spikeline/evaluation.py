@@ -19,6 +19,7 @@ SIGMAS_IN_BINS = (1, 3, 5, 10, 17, 25)
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 Nodes = list[tuple[OperatorConfig, Format]]
 Progress = Callable[[str], None]
+Trace = list[tuple[int, int, float]]  # (t_us since the begin, class, confidence) of every decision of an episode
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ def evaluate(graph: Graph, *, bin_ms: float = 10.0, seed: int = 0, limit: int | 
         raise ValueError(f"{graph.name}: wanted a pipeline that gives decisions, got one that gives {graph.format}")
     episodes = labelled_episodes(graph, limit)
     has_delays = any(node.config.type == "delay" for node in graph.operators)
-    rows, traces = [], []
+    rows: list[dict[str, Any]] = []
+    traces: list[Trace] = []
     for case in cases(bin_ms, seed, has_delays):
         progress(case.label)
         found = [_decided(chain, episode, graph.format) for chain, episode in _through(graph, case, episodes)]
@@ -71,6 +73,8 @@ def labelled_episodes(graph: Graph, limit: int | None) -> list[Packet]:
     parts: list[Packet] = []
     try:
         for packet in source.packets():
+            if packet is None:  # of a live source, in silence
+                continue
             parts.append(packet)
             if packet.last:
                 found += [_whole(parts)] if packet.label >= 0 else []
@@ -110,13 +114,13 @@ def nodes(graph: Graph, case: Case) -> Nodes:
     return found
 
 
-def _decided(chain: Chain, episode: Packet, format: Format) -> list[tuple[int, int, float]]:
-    """(t_us since the begin, class, confidence) of every decision; the last is the episode's answer."""
+def _decided(chain: Chain, episode: Packet, format: Format) -> Trace:
+    """The decisions; the last is the episode's answer."""
     out = chain.push(episode)
     return [(d.t_us + 1 - episode.begin_us, d.index, d.confidence) for d in decisions(out, format)]
 
 
-def _accuracy(found: list[list[tuple[int, int, float]]], episodes: list[Packet]) -> float:
+def _accuracy(found: list[Trace], episodes: list[Packet]) -> float:
     right = sum(bool(trace) and trace[-1][1] == episode.label for trace, episode in zip(found, episodes, strict=True))
     return right / len(episodes)
 
@@ -126,7 +130,7 @@ def _chance(episodes: list[Packet]) -> float:
     return float(np.bincount([episode.label for episode in episodes]).max()) / len(episodes)
 
 
-def early_exit(found: list[list[tuple[int, int, float]]], episodes: list[Packet]) -> list[dict[str, float]]:
+def early_exit(found: list[Trace], episodes: list[Packet]) -> list[dict[str, float]]:
     """For each threshold: accuracy, and the mean time to the decision as a share of the time to the final one, if the first
     decision whose confidence reaches it were final. The decisions in between are those of the readout's every_ms."""
     rows = []
