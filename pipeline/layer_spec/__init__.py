@@ -11,16 +11,22 @@ from typing import TypeAlias
 from pipeline.layer_spec.checks import decay
 from pipeline.layer_spec.delay import DelaySpec
 from pipeline.layer_spec.lif import LIFSpec, Reset
+from pipeline.layer_spec.mps_lif import MPSLIFSpec
 from pipeline.layer_spec.readout import ReadoutSpec, Score
+from pipeline.layer_spec.recurrent import RecurrentLIFSpec
+from pipeline.layer_spec.synaptic_delay import SynapticDelaySpec
 
 __all__ = [
     "SPECS",
     "DelaySpec",
     "LIFSpec",
     "LayerSpec",
+    "MPSLIFSpec",
     "ReadoutSpec",
+    "RecurrentLIFSpec",
     "Reset",
     "Score",
+    "SynapticDelaySpec",
     "decay",
     "spec_type",
 ]
@@ -28,12 +34,18 @@ __all__ = [
 LayerSpec: TypeAlias = (
     DelaySpec
     | LIFSpec
+    | MPSLIFSpec
     | ReadoutSpec
+    | RecurrentLIFSpec
+    | SynapticDelaySpec
 )
 SPECS: dict[str, type] = {
     "delay": DelaySpec,
     "lif": LIFSpec,
+    "mps_lif": MPSLIFSpec,
     "readout": ReadoutSpec,
+    "recurrent_lif": RecurrentLIFSpec,
+    "synaptic_delay": SynapticDelaySpec,
 }
 
 

@@ -18,13 +18,16 @@ def decay(tau_ms: np.ndarray, step_us: float) -> np.ndarray:
         return np.exp(-np.float64(step_us) / tau_us).astype(np.float32)
 
 
-def vector(name: str, values: object, n: int, *, least: float = -np.inf, finite: bool = True) -> np.ndarray:
+def vector(name: str, values: object, n: int, *, least: float = -np.inf, above: float = -np.inf,
+           finite: bool = True) -> np.ndarray:
     """`values` as a read-only float32 vector of length n; a single number is repeated."""
     array = np.asarray(values, np.float32)
     if array.ndim == 0:
         array = np.full(n, array, np.float32)
     if array.shape != (n,):
         raise ValueError(f"{name} must have shape ({n},), got {array.shape}")
+    if (array <= above).any() and above > -np.inf:
+        raise ValueError(f"{name} must be above {above:g}, got {array.min():g}")
     return checked(name, array, least, finite)
 
 
@@ -45,6 +48,23 @@ def checked(name: str, array: np.ndarray, least: float, finite: bool) -> np.ndar
     return array
 
 
-def check_tick(tick_us: int | None) -> None:
+def delays(name: str, values: object, shapes: tuple[tuple[int, ...], ...], tick_us: int) -> np.ndarray:
+    """`values` as read-only int64 microseconds of one of `shapes`, none negative, all whole ticks."""
+    array = np.array(values)
+    if array.shape not in shapes or not np.issubdtype(array.dtype, np.integer):
+        wanted = " or ".join(map(str, shapes))
+        raise ValueError(f"{name} must be whole microseconds of shape {wanted}, got {array.dtype} of shape {array.shape}")
+    array = array.astype(np.int64, order="C")
+    if array.min() < 0:
+        raise ValueError(f"{name} must be at least 0, got {array.min()}")
+    if (array % tick_us).any():
+        raise ValueError(f"{name} must be whole ticks of {tick_us} us, got {array[array % tick_us > 0][0]} us")
+    array.setflags(write=False)
+    return array
+
+
+def check_tick(tick_us: int | None, *, needed: bool = False) -> None:
+    if needed and tick_us is None:
+        raise ValueError("this kind of layer needs a tick, got tick_us None (event mode)")
     if tick_us is not None and tick_us < 1:
         raise ValueError(f"tick_us must be at least 1 or None (event mode), got {tick_us}")

@@ -9,22 +9,37 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pipeline.layer_spec import DelaySpec, LayerSpec, LIFSpec, ReadoutSpec
+from pipeline.layer_spec import (
+    DelaySpec,
+    LayerSpec,
+    LIFSpec,
+    MPSLIFSpec,
+    ReadoutSpec,
+    RecurrentLIFSpec,
+    SynapticDelaySpec,
+)
 from trainer.layers.delay import Delay, shift
 from trainer.layers.lif import LIF
 from trainer.layers.parts import Positive, Spiking, array, tensor
+from trainer.layers.mps_lif import MPSLIF
+from trainer.layers.parts import Positive, array, tensor
 from trainer.layers.readout import Readout
+from trainer.layers.recurrent import RecurrentLIF
 from trainer.layers.surrogates import SURROGATES, Surrogate, atan, fast_sigmoid
+from trainer.layers.synaptic_delay import SynapticDelay
 
 __all__ = [
     "LIF",
+    "MPSLIF",
     "SURROGATES",
     "Delay",
     "Layer",
     "Positive",
     "Readout",
     "Spiking",
+    "RecurrentLIF",
     "Surrogate",
+    "SynapticDelay",
     "array",
     "atan",
     "build",
@@ -36,12 +51,18 @@ __all__ = [
 Layer = (
     Delay
     | LIF
+    | MPSLIF
     | Readout
+    | RecurrentLIF
+    | SynapticDelay
 )
 MODULES: dict[type, Callable[..., Layer]] = {  # of each kind of spec: its module, from the spec and options
     DelaySpec: Delay,
     LIFSpec: LIF,
+    MPSLIFSpec: MPSLIF,
     ReadoutSpec: Readout,
+    RecurrentLIFSpec: RecurrentLIF,
+    SynapticDelaySpec: SynapticDelay,
 }
 
 

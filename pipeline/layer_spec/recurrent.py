@@ -1,0 +1,63 @@
+"""Leaky integrate-and-fire neurons that hear each other, some time later."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.layer_spec.checks import check_tick, decay, delays, matrix, vector
+from pipeline.layer_spec.lif import Reset
+
+
+@dataclass(frozen=True, eq=False)
+class RecurrentLIFSpec:
+    """Leaky integrate-and-fire neurons behind dense weights, with recurrent weights and a recurrent delay of each neuron.
+
+    At every tick t, in this order: v <- d v (+ bias) + sum of recurrent[j] over the spikes j of this layer at
+    t - tick - delay[j] + sum of weight[i] over this tick's input spikes i; where v >= threshold emit a spike and reset:
+    v <- v - threshold (`subtract`) or v <- 0 (`to_zero`). d = exp(-tick/tau). So a spike reaches the layer at the next tick,
+    and its delay later.
+
+    weight (n_in, n_out); recurrent (n_out, n_out): row j is what a spike of j adds; delay_us (n_out,) int64, >= 0, whole
+    ticks; tau_ms (n_out,) or one number, 0..inf; threshold (n_out,) or one number, > 0; tick_us: length of a tick;
+    bias (n_out,) or None: a constant input of every tick.
+
+    Source: Queant, Hammouamri, Rançon, Cottereau and Masquelier (2025), "DelRec: learning delays in recurrent spiking neural
+    networks", section 3.
+    """
+
+    weight: np.ndarray
+    recurrent: np.ndarray
+    delay_us: np.ndarray
+    tau_ms: np.ndarray
+    threshold: np.ndarray
+    tick_us: int
+    reset: Reset = "subtract"
+    bias: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weight", matrix("weight", self.weight))
+        object.__setattr__(self, "recurrent", matrix("recurrent", self.recurrent))
+        if self.recurrent.shape != (self.n_out, self.n_out):
+            raise ValueError(f"recurrent must have shape ({self.n_out}, {self.n_out}), got {self.recurrent.shape}")
+        check_tick(self.tick_us, needed=True)
+        object.__setattr__(self, "delay_us", delays("delay_us", self.delay_us, ((self.n_out,),), self.tick_us))
+        object.__setattr__(self, "tau_ms", vector("tau_ms", self.tau_ms, self.n_out, least=0, finite=False))
+        object.__setattr__(self, "threshold", vector("threshold", self.threshold, self.n_out, above=0))
+        if self.reset not in ("subtract", "to_zero"):
+            raise ValueError(f"reset must be subtract or to_zero, got {self.reset!r}")
+        if self.bias is not None:
+            object.__setattr__(self, "bias", vector("bias", self.bias, self.n_out))
+
+    @property
+    def n_in(self) -> int:
+        return self.weight.shape[0]
+
+    @property
+    def n_out(self) -> int:
+        return self.weight.shape[1]
+
+    def decay(self) -> np.ndarray:
+        """(n_out,) float32: what v keeps over one tick."""
+        return decay(self.tau_ms, self.tick_us)

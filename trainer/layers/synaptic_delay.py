@@ -1,0 +1,86 @@
+"""Leaky integrate-and-fire neurons with synaptic or dendritic delays, as a torch module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pipeline.layer_spec import SynapticDelaySpec
+from trainer.layers.lif import _Scan
+from trainer.layers.parts import Decay, Positive, Spiking, array, tensor
+from trainer.layers.surrogates import SURROGATES
+
+
+class SynapticDelay(Spiking):
+    """A dense layer whose synapses delay, learnt in ticks and exported in whole ticks.
+
+    In training synapse (i, j) delivers w[i, j] g(lag) at every whole lag of 0..max_ticks, g a Gaussian about its delay of width
+    `sigma` ticks, normalised to 1 (Hammouamri, Khalfaoui-Hassani, Masquelier 2024, "Learning delays in SNNs using DCLS",
+    section 3.2). `sigma` shrinks during training; at 0, and when the module is evaluated, each synapse has its rounded delay.
+    x (T, B, n_in) -> spikes (T + reach, B, n_out).
+    """
+
+    sigma: Tensor
+
+    def __init__(self, spec: SynapticDelaySpec, *, max_ticks: int | None = None, learn: bool = True, learn_tau: bool = False,
+                 learn_threshold: bool = False, surrogate: str = "atan") -> None:
+        super().__init__()
+        self.tick_us, self.reset, self.surrogate = spec.tick_us, spec.reset, SURROGATES[surrogate]
+        self.max_ticks = spec.reach_ticks if max_ticks is None else max_ticks
+        self.weight = nn.Parameter(tensor(spec.weight))
+        self.delay_ticks = nn.Parameter(tensor(spec.delay_us // spec.tick_us), requires_grad=learn)  # (n_in or 1, n_out)
+        self.bias = None if spec.bias is None else nn.Parameter(tensor(spec.bias))
+        self.tau_ms = Positive(spec.tau_ms, learn=learn_tau)
+        self.threshold = Positive(spec.threshold, learn=learn_threshold)
+        self.register_buffer("sigma", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        spikes, _ = _Scan.apply(self.current(x), self.decay(), self.threshold(), self.reset, self.surrogate)
+        return spikes
+
+    def course(self, x: Tensor, reference: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        d, threshold = self.decay(), self.threshold()
+        v = torch.zeros_like(threshold)
+        for added, spiked in zip(self.current(x)[:, 0], reference[:, 0] > 0, strict=True):
+            v = d * v + added
+            yield v, threshold
+            v = v - threshold * spiked if self.reset == "subtract" else v.masked_fill(spiked, 0.0)
+
+    def current(self, x: Tensor) -> Tensor:
+        """(T + reach, B, n_out): what each tick adds to v."""
+        kernel = self.weight[:, :, None] * self._taps()  # (n_in, n_out, lags)
+        padded = F.pad(x.permute(1, 2, 0), (kernel.shape[2] - 1, self.reach()))
+        current = F.conv1d(padded, kernel.permute(1, 0, 2).flip(2)).permute(2, 0, 1)
+        return current if self.bias is None else current + self.bias
+
+    def decay(self) -> Tensor:
+        return Decay.apply(self.tau_ms(), self.tick_us)
+
+    def rounded(self) -> Tensor:
+        return self.delay_ticks.detach().clamp(0, self.max_ticks).round().long()
+
+    def reach(self) -> int:
+        """By how many ticks the output is longer than the input."""
+        return int(self.rounded().max())
+
+    @torch.no_grad()
+    def clamp(self) -> None:
+        self.delay_ticks.clamp_(0, self.max_ticks)
+
+    def _taps(self) -> Tensor:
+        """(n_in or 1, n_out, lags): what share of a weight is delivered after each whole number of ticks."""
+        if not self.training or not self.sigma > 0:
+            return F.one_hot(self.rounded(), self.max_ticks + 1).float()
+        lags = torch.arange(self.max_ticks + 1)
+        centre = self.delay_ticks.clamp(0, self.max_ticks)[:, :, None]
+        return torch.softmax(-0.5 * ((lags - centre) / self.sigma) ** 2, dim=2)
+
+    def spec(self) -> SynapticDelaySpec:
+        delay_us = self.rounded().numpy().astype(np.int64) * self.tick_us
+        bias = None if self.bias is None else array(self.bias)
+        return SynapticDelaySpec(array(self.weight), delay_us, array(self.tau_ms()), array(self.threshold()), self.tick_us,
+                                 self.reset, bias)
