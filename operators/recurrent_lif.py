@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from operators.lif import ceiling, out_format
+from operators.lif import out_format
 from operators.model_layer import check_input, load_layer, read_layer
-from operators.synaptic_delay import same_as_one
+from operators.synaptic_delay import same_as_one, silence_ceiling
 from operators.tick_layer import Events, TickLayer, operators_of
 from pipeline.contract import FilePath, OperatorConfig, State
 from pipeline.layer_spec import RecurrentLIFSpec
@@ -76,7 +76,7 @@ class Law:
         self.tick_us = spec.tick_us
         self.weight, self.recurrent = spec.weight, spec.recurrent
         self.delay = spec.delay_us // spec.tick_us
-        self.threshold, self.ceiling = spec.threshold, ceiling(spec)
+        self.threshold, self.ceiling = spec.threshold, silence_ceiling(spec)
         self.bias = NO_VALUES if spec.bias is None else spec.bias
         self.decay = same_as_one(spec.decay())
         self.to_zero = int(spec.reset == "to_zero")

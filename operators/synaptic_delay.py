@@ -12,7 +12,7 @@ from operators.lif import ceiling, out_format
 from operators.model_layer import check_input, load_layer, read_layer
 from operators.tick_layer import Events, TickLayer, operators_of
 from pipeline.contract import FilePath, OperatorConfig, State
-from pipeline.layer_spec import SynapticDelaySpec
+from pipeline.layer_spec import LIFSpec, RecurrentLIFSpec, SynapticDelaySpec
 from pipeline.packet import NO_VALUES, Format
 
 
@@ -58,7 +58,7 @@ class SynapticDelayConfig(OperatorConfig):
 def make(spec: SynapticDelaySpec, upstream: Format) -> Callable[[State | None], TickLayer]:
     """What `prepare` returns, for a spec at hand instead of a model file."""
     check_input("the synaptic_delay layer", spec.n_in, spec.tick_us, upstream)
-    return operators_of(Law(spec))
+    return operators_of(Law(spec), spec.lead_ticks)
 
 
 class Law:
@@ -72,7 +72,7 @@ class Law:
         self.run_ticks = run_ticks
         self.n_out = self.operations = spec.n_out
         self.tick_us, self.lead_ticks, self.tail_ticks = spec.tick_us, spec.lead_ticks, spec.reach_ticks
-        self.weight, self.threshold, self.ceiling = spec.weight, spec.threshold, ceiling(spec)
+        self.weight, self.threshold, self.ceiling = spec.weight, spec.threshold, silence_ceiling(spec)
         self.slots = spec.reach_ticks - spec.lead_ticks + 1
         later = spec.delay_us // spec.tick_us - spec.lead_ticks
         self.place = (later * spec.n_out + np.arange(spec.n_out)).astype(np.int32)
@@ -89,6 +89,11 @@ class Law:
         return int(self.run_ticks(held["v"], held["coming"], held["due"], clock, self.weight, self.place, self.lead_ticks,
                                   self.threshold, self.ceiling, self.bias, self.decay, self.tick_us, self.to_zero,
                                   events.t_us, events.unit, events.value, room.t_us, room.unit))
+
+
+def silence_ceiling(spec: SynapticDelaySpec | RecurrentLIFSpec) -> np.ndarray:
+    """(n_out,) float32: no neuron below this can reach its threshold without input, as for plain neurons with these membranes."""
+    return ceiling(LIFSpec(spec.weight, spec.tau_ms, spec.threshold, spec.tick_us, bias=spec.bias))
 
 
 def same_as_one(decay: np.ndarray) -> np.ndarray:

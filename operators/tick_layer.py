@@ -55,16 +55,16 @@ class Law(Protocol):
         """
 
 
-def operators_of(law: Law) -> Callable[[State | None], TickLayer]:
-    """What `prepare` returns."""
-    return lambda state: TickLayer(law, state)
+def operators_of(law: Law, lead_ticks: int = 0) -> Callable[[State | None], TickLayer]:
+    """What `prepare` returns. lead_ticks: by how many ticks the output runs ahead, because no input acts any sooner."""
+    return lambda state: TickLayer(law, state, lead_ticks)
 
 
 class TickLayer:
-    """A layer at work on one episode. Its output clock lags behind its input's to the last closed tick."""
+    """A layer at work on one episode. Its output clock stands lead_ticks after the last closed tick of its input."""
 
-    def __init__(self, law: Law, state: State | None) -> None:
-        self._law = law
+    def __init__(self, law: Law, state: State | None, lead_ticks: int = 0) -> None:
+        self._law, self._lead_ticks = law, lead_ticks
         self._tick_us = law.tick_us
         self._held = law.start()
         self._clock = np.zeros(5, np.int64)  # as the kernel has it
@@ -83,7 +83,7 @@ class TickLayer:
         if not self._started:
             self._start(packet.begin_us // self._tick_us)
         self._end_us = end_us = packet.end_us
-        return self._take(packet.t_us, packet.unit, packet.value, end_us // self._tick_us)
+        return self._take(packet.t_us, packet.unit, packet.value, end_us // self._tick_us + self._lead_ticks)
 
     def finish(self) -> Packet:
         return self._take(NO_TIMES, NO_UNITS, None, -(-self._end_us // self._tick_us) + self._law.tail_ticks)

@@ -15,16 +15,19 @@ from operators.flicker import FlickerConfig
 from operators.hot_pixels import HotPixelsConfig
 from operators.latency import LatencyConfig
 from operators.lif import LIFConfig
+from operators.mps_lif import MPSLIFConfig
 from operators.orient import OrientConfig
 from operators.poisson import PoissonConfig
 from operators.polarity import PolarityConfig
 from operators.probe import ProbeConfig
 from operators.rate_limit import RateLimitConfig
 from operators.readout import ReadoutConfig
+from operators.recurrent_lif import RecurrentLIFConfig
 from operators.refractory import RefractoryConfig
 from operators.residual import ResidualConfig
 from operators.send_on_delta import SendOnDeltaConfig
 from operators.stcf import StcfConfig
+from operators.synaptic_delay import SynapticDelayConfig
 from operators.time_surface import TimeSurfaceConfig
 from operators.undistort import UndistortConfig
 from operators.voxel import VoxelConfig
@@ -94,6 +97,9 @@ OPERATORS: dict[str, type[OperatorConfig]] = {
     "time_surface": TimeSurfaceConfig,
     "voxel": VoxelConfig,
     "lif": LIFConfig,
+    "synaptic_delay": SynapticDelayConfig,
+    "recurrent_lif": RecurrentLIFConfig,
+    "mps_lif": MPSLIFConfig,
     "delay": DelayConfig,
     "readout": ReadoutConfig,
     "residual": ResidualConfig,

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.config import component
-from pipeline.layer_spec import DelaySpec, LIFSpec, ReadoutSpec
+from pipeline.layer_spec import DelaySpec, LIFSpec, MPSLIFSpec, ReadoutSpec, RecurrentLIFSpec, SynapticDelaySpec
 from pipeline.model_file import Model, save_model
 from pipeline.packet import Format, Packet
 from pipeline.packet_log import PacketLogWriter
@@ -144,6 +144,8 @@ OPERATORS = [
     OperatorExample({"type": "lif", "model": MODEL, "layer": "event_mode"}),
     OperatorExample({"type": "lif", "model": MODEL, "layer": "driven"}, HIDDEN, misfit=DVS),
     OperatorExample({"type": "lif", "model": MODEL, "layer": "from_sound"}, SOUND, misfit=DVS),
+    OperatorExample({"type": "mps_lif", "model": MODEL, "layer": "smoothed"}, misfit=ANY_TIME),
+    OperatorExample({"type": "mps_lif", "model": MODEL, "layer": "smoothed_sound"}, SOUND, misfit=DVS),
     OperatorExample({"type": "orient", "how": "rotate_90"}, misfit=ANY_TIME),
     OperatorExample({"type": "orient", "how": "flip_vertical"}, Format("graded", (3, 4, 5))),
     OperatorExample({"type": "poisson", "tick_ms": 1, "max_rate_hz": 2500, "scale": 0.5}, SOUND, misfit=DVS),
@@ -165,6 +167,8 @@ OPERATORS = [
         {"type": "readout", "model": MODEL, "layer": "membrane", "every_ms": 2, "exit_at": 0.5, "rearm": True}, HIDDEN
     ),
     OperatorExample({"type": "readout", "model": MODEL, "layer": "softmax_sum", "every_ms": 10, "exit_at": 0.99}, HIDDEN),
+    OperatorExample({"type": "recurrent_lif", "model": MODEL, "layer": "recurrent"}, misfit=ANY_TIME),
+    OperatorExample({"type": "recurrent_lif", "model": MODEL, "layer": "recurrent_driven"}, SOUND, misfit=DVS),
     OperatorExample({"type": "refractory", "period_ms": 5}),
     OperatorExample({"type": "refractory", "period_ms": 2}, HIDDEN, misfit=SOUND),
     OperatorExample({"type": "residual", "body": [{"type": "refractory", "period_ms": 5}, {"type": "delay", "delay_ms": 2.5}]}),
@@ -172,6 +176,8 @@ OPERATORS = [
     OperatorExample({"type": "send_on_delta", "delta": 1, "hysteresis": 0.5, "refractory_ms": 1}, SOUND, misfit=DVS),
     OperatorExample({"type": "stcf", "window_ms": 4, "support": 2, "radius": 2}, misfit=SOUND),
     OperatorExample({"type": "stcf", "window_ms": 4, "support": 1, "polarities": "apart"}, HIDDEN),
+    OperatorExample({"type": "synaptic_delay", "model": MODEL, "layer": "synaptic"}, misfit=ANY_TIME),
+    OperatorExample({"type": "synaptic_delay", "model": MODEL, "layer": "dendritic"}, SOUND, misfit=DVS),
     OperatorExample({"type": "time_surface", "every_ms": 5, "tau_ms": 3, "least": 0.05}, misfit=SOUND),
     OperatorExample({"type": "undistort", "camera": [7, 7, 3.5, 3.5], "distortion": [-0.4, 0, 0.01, 0, 0]}, misfit=HIDDEN),
     OperatorExample({"type": "voxel", "window_ms": 7, "bins": 3}, misfit=SOUND),
@@ -313,4 +319,12 @@ def model() -> Model:
         "identity": ReadoutSpec("spike_count", tuple(f"unit {number}" for number in range(12))),
         "membrane": ReadoutSpec("membrane", NAMES, score, tau_ms=long_ms, tick_us=1000, temperature=0.5),
         "softmax_sum": ReadoutSpec("softmax_sum", NAMES, score, rng.normal(0, 0.1, 3), tau_ms=tau_ms[:3], tick_us=2000),
+        "smoothed": MPSLIFSpec(wide, tau_ms, one, 0.4, 1700),
+        "smoothed_sound": MPSLIFSpec(2 * narrow, short_ms, one, 0.2, 1000),
+        "recurrent": RecurrentLIFSpec(wide, narrow, rng.integers(0, 20, 12) * 1700, tau_ms, one, 1700, "to_zero"),
+        "recurrent_driven": RecurrentLIFSpec(narrow, narrow, rng.integers(0, 9, 12) * 1000, short_ms, one, 1000,
+                                             bias=rng.uniform(-0.1, 0.4, 12)),
+        "synaptic": SynapticDelaySpec(wide, rng.integers(2, 20, (DVS.size, 12)) * 1700, tau_ms, one, 1700, "to_zero"),
+        "dendritic": SynapticDelaySpec(narrow, rng.integers(0, 9, (1, 12)) * 1000, tau_ms, one, 1000,
+                                       bias=rng.uniform(-0.1, 0.4, 12)),
     })

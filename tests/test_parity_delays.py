@@ -48,7 +48,8 @@ def synaptic_delay_specs(draw):
 @st.composite
 def recurrent_specs(draw):
     n_in, n_out = draw(st.integers(1, 4)), draw(st.integers(1, 4))
-    return RecurrentLIFSpec(matrices(draw, n_in, n_out), matrices(draw, n_out, n_out, -1, 1.5), delay_ticks(draw, n_out) * TICK_US,
+    weight, recurrent = matrices(draw, n_in, n_out), matrices(draw, n_out, n_out, -1, 1.5)
+    return RecurrentLIFSpec(weight, recurrent, delay_ticks(draw, n_out) * TICK_US,
                             draw(TAUS | vectors(TAUS, n_out)), draw(floats(0.125, 2)), TICK_US, draw(RESETS), biases(draw, n_out))
 
 

@@ -23,8 +23,8 @@ class RecurrentLIFSpec:
     ticks; tau_ms (n_out,) or one number, 0..inf; threshold (n_out,) or one number, > 0; tick_us: length of a tick;
     bias (n_out,) or None: a constant input of every tick.
 
-    Source: Queant, Hammouamri, Rançon, Cottereau and Masquelier (2025), "DelRec: learning delays in recurrent spiking neural
-    networks", section 3.
+    Source: Queant, Rançon, Cottereau and Masquelier (2025), "DelRec: learning delays in recurrent spiking neural networks",
+    section 3.
     """
 
     weight: np.ndarray

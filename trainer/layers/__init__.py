@@ -20,9 +20,8 @@ from pipeline.layer_spec import (
 )
 from trainer.layers.delay import Delay, shift
 from trainer.layers.lif import LIF
-from trainer.layers.parts import Positive, Spiking, array, tensor
 from trainer.layers.mps_lif import MPSLIF
-from trainer.layers.parts import Positive, array, tensor
+from trainer.layers.parts import Positive, Spiking, array, tensor
 from trainer.layers.readout import Readout
 from trainer.layers.recurrent import RecurrentLIF
 from trainer.layers.surrogates import SURROGATES, Surrogate, atan, fast_sigmoid
@@ -36,8 +35,8 @@ __all__ = [
     "Layer",
     "Positive",
     "Readout",
-    "Spiking",
     "RecurrentLIF",
+    "Spiking",
     "Surrogate",
     "SynapticDelay",
     "array",
