@@ -68,9 +68,9 @@ def run_ticks(v, underway, counts, clock, weight, recurrent, delay, threshold, c
 
     v (n_out,) f4. underway (slots, n_out) u4: the spikes that arrive at each of the next ticks, tick k in row k modulo slots;
     counts (slots,): how many. clock (5,): last tick begun; 1 if it is open, 2 if spikes are underway; whether some v >= ceiling
-    after the one before; first tick not to close; next event. All edited. weight (n_in, n_out). recurrent (n_out, n_out). delay (n_out,) in ticks.
-    bias (n_out,), or (0,). decay: see leak. value (n,), or (0,) for spikes. out_t_us, out_unit: at least n_out long; it stops
-    before a tick that might not fit.
+    after the one before; first tick not to close; next event. All edited. weight (n_in, n_out). recurrent (n_out, n_out).
+    delay (n_out,) in ticks. bias (n_out,), or (0,). decay: see leak. value (n,), or (0,) for spikes. out_t_us, out_unit: at
+    least n_out long; it stops before a tick that might not fit.
     """
     last, open_, unsettled, stop, at = clock[LAST], clock[OPEN] == 1, clock[UNSETTLED], clock[STOP], clock[CURSOR]
     n, n_out, room = t_us.shape[0], v.shape[0], out_t_us.shape[0]
