@@ -100,7 +100,11 @@ class SensorSource:
     def _run(self) -> None:
         self._begin_s = self._heard_s = time.monotonic()
         self._origin_us = self._mint.end_us
-        self.receive()
+        try:
+            self.receive()
+        except Exception:
+            self.finished()  # what came before the trouble
+            raise
 
     def _put(self, packet: Packet) -> bool:
         begin_s = time.monotonic()

@@ -53,8 +53,10 @@ from sources.dvs_dataset import DvsDatasetConfig
 from sources.dvs_file import DvsFileConfig
 from sources.dvs_scene import DvsSceneConfig
 from sources.images import ImagesConfig
+from sources.inivation_camera import InivationCameraConfig
 from sources.memory import MemoryConfig
 from sources.merge import MergeConfig
+from sources.prophesee_camera import PropheseeCameraConfig
 from sources.recorded import RecordedConfig
 from sources.shd import ShdConfig
 from sources.timing_task import TimingTaskConfig
@@ -76,6 +78,8 @@ SOURCES: dict[str, type[SourceConfig]] = {
     "zmq_receive": ZmqReceiveConfig,
     "udp_receive": UdpReceiveConfig,
     "dv_receive": DvReceiveConfig,
+    "inivation_camera": InivationCameraConfig,
+    "prophesee_camera": PropheseeCameraConfig,
 }
 
 OPERATORS: dict[str, type[OperatorConfig]] = {

@@ -224,6 +224,8 @@ SOURCES = [
     SourceExample({"type": "zmq_receive", "bind": "ipc://{folder}/in", "pattern": "pull", "shape": [4]}, recut=(), excluded=LIVE),
     SourceExample({"type": "udp_receive", "port": 0, "width": 8, "height": 8}, recut=(), excluded=LIVE),
     SourceExample({"type": "dv_receive", "path": "{folder}/events", "width": 8, "height": 8}, recut=(), excluded=LIVE),
+    SourceExample({"type": "inivation_camera", "width": 8, "height": 8}, recut=(), excluded=LIVE),
+    SourceExample({"type": "prophesee_camera", "width": 8, "height": 8}, recut=(), excluded=LIVE),
     SourceExample({"type": "merge", "sources": [{**SCENE, "episodes": 2}, {**SCENE, "episodes": 3, "camera_seed": 7}]}),
 ]
 
