@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from spikeline.commands import convert, evaluate, look, own_tests, run, train
+from spikeline.commands import convert, evaluate, look, own_tests, run, timing_sets, train
 
 app = typer.Typer(
     help="A streaming event-processing pipeline: event sensors and recordings to spiking networks to live decisions.",
@@ -28,6 +28,7 @@ app.command()(look.info)
 app.command()(convert.convert)
 app.command()(train.train)
 app.command()(evaluate.evaluate)
+app.command("timing-sets")(timing_sets.timing_sets)
 
 
 def _show_version(wanted: bool) -> None:
