@@ -75,7 +75,7 @@ class Law:
         self.weight, self.threshold, self.ceiling = spec.weight, spec.threshold, silence_ceiling(spec)
         self.slots = spec.reach_ticks - spec.lead_ticks + 1
         later = spec.delay_us // spec.tick_us - spec.lead_ticks
-        self.place = (later * spec.n_out + np.arange(spec.n_out)).astype(np.int32)
+        self.place = (later * spec.n_out + np.arange(spec.n_out)).astype(np.uint32)
         self.bias = NO_VALUES if spec.bias is None else spec.bias
         self.decay = same_as_one(spec.decay())
         self.to_zero = int(spec.reset == "to_zero")

@@ -24,15 +24,18 @@ from operators.kernels.tick_parts import (
 
 BEGIN, UNTIL = 0, 1  # the entries of `due`
 
-PLACES = "Array(int32, 2, 'C', readonly=True)"
+PLACES = "Array(uint32, 2, 'C', readonly=True)"
 
 
 @njit(f"void(float32[::1], int64, {MATRIX}, {PLACES}, int64, float32)", cache=True)
 def deliver(coming, base, weight, place, i, x):
-    """coming[base + place[i, j]] <- the same + weight[i, j] x for all neurons j, the ring closing behind its last entry."""
-    size, row = coming.shape[0], min(i, place.shape[0] - 1)
+    """coming[base + place[i, j]] <- the same + weight[i, j] x for all neurons j, the ring closing behind its last entry.
+
+    Places are unsigned, for an index that may be negative costs a third of the time.
+    """
+    size, begin, row = np.uint64(coming.shape[0]), np.uint64(base), min(i, place.shape[0] - 1)
     for j in range(weight.shape[1]):
-        k = base + place[row, j]
+        k = begin + np.uint64(place[row, j])
         if k >= size:
             k -= size
         coming[k] += weight[i, j] * x
