@@ -17,7 +17,7 @@ from pipeline.packet import NO_TIMES, NO_UNITS, NO_VALUES, Format, Packet
 GREATEST_BINS = 100_000  # of a window
 NEVER_US = 2**62  # when a decision is due that is not due
 ROOM = 64  # decisions that the output buffer takes
-KINDS = {"spike_count": 0, "membrane": 1, "softmax_sum": 2}  # as the kernel numbers them
+KINDS = {"spike_count": 0, "membrane": 1, "softmax_sum": 2, "max_membrane": 3}  # as the kernel numbers them
 
 
 class ReadoutConfig(OperatorConfig):
@@ -28,6 +28,7 @@ class ReadoutConfig(OperatorConfig):
         spike_count   weight^T counts + bias, the counts being the spikes of each input unit so far; in a window, inside it
         membrane      v after the last closed tick, v <- d v + bias + sum of weight[i] over the tick's spikes i,
                       d = exp(-tick / tau); in a window the mean of v over the window's ticks
+        max_membrane  the greatest v of all ticks so far, or of the window's ticks; the same v
         softmax_sum   the sum of softmax(v) over all ticks so far, or over the window's ticks; the same v
 
     A decision over the data up to E is C events stamped E - 1 us, one a class in order. It is given at every multiple of

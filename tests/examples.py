@@ -166,6 +166,7 @@ OPERATORS = [
     OperatorExample(
         {"type": "readout", "model": MODEL, "layer": "membrane", "every_ms": 2, "exit_at": 0.5, "rearm": True}, HIDDEN
     ),
+    OperatorExample({"type": "readout", "model": MODEL, "layer": "max_membrane", "every_ms": 5, "window_ms": 20}, SOUND),
     OperatorExample({"type": "readout", "model": MODEL, "layer": "softmax_sum", "every_ms": 10, "exit_at": 0.99}, HIDDEN),
     OperatorExample({"type": "recurrent_lif", "model": MODEL, "layer": "recurrent"}, misfit=ANY_TIME),
     OperatorExample({"type": "recurrent_lif", "model": MODEL, "layer": "recurrent_driven"}, SOUND, misfit=DVS),
@@ -329,4 +330,5 @@ def model() -> Model:
         "synaptic": SynapticDelaySpec(wide, rng.integers(2, 20, (DVS.size, 12)) * 1700, tau_ms, one, 1700, "to_zero"),
         "dendritic": SynapticDelaySpec(narrow, rng.integers(0, 9, (1, 12)) * 1000, tau_ms, one, 1000,
                                        bias=rng.uniform(-0.1, 0.4, 12)),
+        "max_membrane": ReadoutSpec("max_membrane", NAMES, score, tau_ms=long_ms, tick_us=1000),
     })

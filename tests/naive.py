@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from dataclasses import dataclass, field
+from operator import add
 
 import numpy as np
 
@@ -188,7 +189,8 @@ class Integrator:
                 if self.spec.weight is not None or i == c:
                     self.v[c] = self.v[c] + self.weight[i, c] * value
         added = softmax(self.v) if self.spec.score == "softmax_sum" else self.v
-        bin.sums = [total + float(x) for total, x in zip(bin.sums, added, strict=True)]
+        joined = max if self.spec.score == "max_membrane" and bin.ticks else add
+        bin.sums = [joined(total, float(x)) for total, x in zip(bin.sums, added, strict=True)]
         bin.ticks += 1
         bin.evidence += len(inputs)
 
@@ -198,6 +200,8 @@ class Integrator:
             return [self.weighed(c, bins) for c in classes]
         if self.spec.score == "membrane" and not windowed:
             return self.v
+        if self.spec.score == "max_membrane":
+            return [f32(max(bin.sums[c] for bin in bins if bin.ticks)) for c in classes]
         sums = [sum(bin.sums[c] for bin in bins) for c in classes]
         ticks = sum(bin.ticks for bin in bins) if self.spec.score == "membrane" else 1
         return [f32(total / ticks) for total in sums]

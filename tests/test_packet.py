@@ -130,7 +130,7 @@ def test_decay_is_exact_at_its_ends(tau_ms: float, kept: float) -> None:
     (lambda: ReadoutSpec("spike_count", ("a",), tick_us=1000), "has no tau_ms and no tick_us"),
     (lambda: ReadoutSpec("spike_count", ("a", "a")), "different class names"),
     (lambda: ReadoutSpec("spike_count", ("a", "b"), np.ones((3, 3))), "3 columns for 2 classes"),
-    (lambda: ReadoutSpec("votes", ("a",)), "score must be spike_count, membrane or softmax_sum"),
+    (lambda: ReadoutSpec("votes", ("a",)), "score must be spike_count, membrane, max_membrane or softmax_sum"),
 ])
 def test_a_spec_refuses_what_is_no_physics(make: object, said: str) -> None:
     with pytest.raises(ValueError, match=said):

@@ -44,7 +44,7 @@ def lif_specs(draw):
 @st.composite
 def readout_specs(draw):
     classes = draw(st.integers(1, 4))
-    score = draw(st.sampled_from(["spike_count", "membrane", "softmax_sum"]))
+    score = draw(st.sampled_from(["spike_count", "membrane", "max_membrane", "softmax_sum"]))
     n_in = draw(st.none() | st.integers(1, 4))
     weight = None if n_in is None else draw(vectors(floats(-2, 3), n_in * classes)).reshape(n_in, classes)
     bias = draw(st.none() | vectors(floats(-1, 1), classes))

@@ -17,6 +17,7 @@ TWO = Format("spikes", (2,))
 NAMES = ("left", "right")
 COUNT = ReadoutSpec("spike_count", NAMES)  # the identity: unit c votes for class c
 MEMBRANE = ReadoutSpec("membrane", NAMES, tau_ms=math.inf, tick_us=1000)
+MAX_MEMBRANE = ReadoutSpec("max_membrane", NAMES, tau_ms=0.0, tick_us=1000)
 SOFTMAX_SUM = ReadoutSpec("softmax_sum", NAMES, tau_ms=math.inf, tick_us=1000)
 
 
@@ -136,6 +137,22 @@ def test_softmax_sum_adds_the_softmax_of_every_tick_silent_ones_too():
     out = glue(outputs_of(SOFTMAX_SUM, packet(0, 3000, (1500, 0))))
     share = 1 / (1 + math.exp(-1))
     assert decided(out) == [(2999, shares(0.5 + 2 * share, 0.5 + 2 * (1 - share)))]
+
+
+def test_max_membrane_keeps_the_greatest_v_of_all_ticks():
+    events = packet(0, 3000, (0, 0), (10, 0), (1000, 0), (1100, 1))
+    assert decided(glue(outputs_of(MAX_MEMBRANE, events))) == [(2999, shares(2, 1))]
+
+
+def test_the_window_of_a_max_membrane_forgets_the_ticks_before_it():
+    events = packet(0, 3000, (0, 0), (10, 0), (1000, 0), (1100, 1))
+    out = glue(outputs_of(MAX_MEMBRANE, events, every_us=1000, window_us=2000))
+    assert decided(out) == [(999, shares(2, 0)), (1999, shares(2, 1)), (2999, shares(1, 1))]
+
+
+def test_the_greatest_v_may_be_negative():
+    falling = ReadoutSpec("max_membrane", NAMES, weight=-np.eye(2), bias=np.array([-0.5, -2]), tau_ms=0.0, tick_us=1000)
+    assert decided(glue(outputs_of(falling, packet(0, 2000, (0, 0), (1000, 0))))) == [(1999, shares(-1.5, -2))]
 
 
 def test_a_window_forgets_the_counts_before_it():

@@ -41,8 +41,9 @@ class ReadoutLayer(Config):
 
     type: Literal["readout"] = "readout"
     name: str = Field("out", description="name of the layer in the model file")
-    score: Literal["spike_count", "membrane", "softmax_sum"] = Field("spike_count", description="how scores come from spikes")
-    tau_ms: float = Field(20.0, gt=0, description="time constant of membrane and softmax_sum")
+    score: Literal["spike_count", "membrane", "max_membrane", "softmax_sum"] = Field(
+        "spike_count", description="how scores come from spikes")
+    tau_ms: float = Field(20.0, gt=0, description="time constant of v, for all scores but spike_count")
     learn: tuple[Literal["tau"], ...] = Field((), description="what is learnt besides the weights")
 
 

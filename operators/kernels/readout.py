@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 CURSOR, NEXT, BIN, DECIDED, SILENT, TICK = 0, 1, 2, 3, 4, 5  # the entries of `marks`
-SPIKE_COUNT, MEMBRANE, SOFTMAX_SUM = 0, 1, 2
+SPIKE_COUNT, MEMBRANE, SOFTMAX_SUM, MAX_MEMBRANE = 0, 1, 2, 3
 
 READ_I8, READ_U4, READ_F4 = (f"Array({kind}, 1, 'C', readonly=True)" for kind in ("int64", "uint32", "float32"))
 MATRIX = "Array(float32, 2, 'C', readonly=True)"
@@ -62,7 +62,10 @@ def count(sums, evidence, weight, t_us, unit, value, at, before_us, bin):
 @njit(f"int64(int64, float32[::1], {READ_F4}, float64[:, ::1], int64[::1], int64[::1], {MATRIX}, {READ_F4}, {EVENTS}, int64, "
       "float32[::1])", cache=True)  # fmt: skip
 def integrate(kind, v, decay, sums, evidence, ticks, weight, bias, t_us, unit, value, at, before_us, bin, share):
-    """One tick, which ends at before_us: v <- d v + b + weight[i] value_i; v, or softmax(v), is added to the sums of `bin`."""
+    """One tick, which ends at before_us: v <- d v + b + weight[i] value_i; v, or softmax(v), is added to the sums of `bin`.
+
+    For MAX_MEMBRANE the sums hold the greatest v instead.
+    """
     classes, n, graded = v.shape[0], t_us.shape[0], value.shape[0] > 0
     for c in range(classes):
         v[c] = v[c] * decay[c] + bias[c]
@@ -79,20 +82,32 @@ def integrate(kind, v, decay, sums, evidence, ticks, weight, bias, t_us, unit, v
     if kind == SOFTMAX_SUM:
         softmax(v, share)
     for c in range(classes):
-        sums[bin, c] += share[c] if kind == SOFTMAX_SUM else v[c]
+        if kind == MAX_MEMBRANE:
+            sums[bin, c] = v[c] if ticks[bin] == 0 else max(sums[bin, c], np.float64(v[c]))
+        else:
+            sums[bin, c] += share[c] if kind == SOFTMAX_SUM else v[c]
     ticks[bin] += 1
     return at
 
 
 @njit(f"void(int64, float32[::1], float64[:, ::1], int64[::1], {MATRIX}, {READ_F4}, int64, int64, float32[::1])", cache=True)
 def weigh(kind, v, sums, ticks, weight, bias, bin, windowed, score):
-    """score = weight^T counts + bias; or v, in a window its mean; or the sum of softmax(v). Bins are added from the oldest on."""
+    """score = weight^T counts + bias; v, in a window its mean; the greatest v; or the sum of softmax(v).
+
+    Bins are added from the oldest on.
+    """
     bins, classes = sums.shape[0], score.shape[0]
     if kind == MEMBRANE and not windowed:
         score[:] = v
         return
     for c in range(classes):
-        score[c] = bias[c] if kind == SPIKE_COUNT else np.float32(0)
+        score[c] = bias[c] if kind == SPIKE_COUNT else np.float32(-np.inf if kind == MAX_MEMBRANE else 0)
+    if kind == MAX_MEMBRANE:
+        for k in range(bins):
+            for c in range(classes):
+                if ticks[k] > 0:
+                    score[c] = max(score[c], np.float32(sums[k, c]))
+        return
     for i in range(sums.shape[1]):
         total = np.float64(0)
         for k in range(1, bins + 1):
@@ -116,10 +131,10 @@ def readout(kind, v, decay, sums, evidence, ticks, weight, bias, marks, t_us, un
     A decision is due at marks[NEXT], every every_us after it, and if `closing` at end_us, where the open tick counts as closed.
     It is given if there is evidence: an event since the start, or inside the window.
 
-    kind: SPIKE_COUNT, MEMBRANE or SOFTMAX_SUM. v, decay, bias (classes,) f4. sums (bins, n_in or classes) f8, evidence, ticks
-    (bins,) i8: partial results, events and ticks of each every_us; one bin for all time without a window. weight
-    (n_in, classes), or (0, 0) for the identity. marks (6,): next event, next decision, open bin, time of the last decision,
-    whether it was final, next tick. t_us, unit, value (n,): the events; value (0,) for spikes. exit_at: a decision this sure is
+    kind: SPIKE_COUNT, MEMBRANE, SOFTMAX_SUM or MAX_MEMBRANE. v, decay, bias (classes,) f4. sums (bins, n_in or classes) f8,
+    evidence, ticks (bins,) i8: partial results, events and ticks of each every_us; one bin for all time without a window.
+    weight (n_in, classes), or (0, 0) for the identity. marks (6,): next event, next decision, open bin, time of the last
+    decision, whether it was final, next tick. t_us, unit, value (n,): the events; value (0,) for spikes. exit_at: a decision this sure is
     final. scratch (2, classes). out_t_us, out_value (decisions * classes,): it stops when they are full; call again.
     """
     classes, bins = v.shape[0], sums.shape[0]

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.layer_spec.checks import check_tick, decay, matrix, vector
 
-Score = Literal["spike_count", "membrane", "softmax_sum"]
+Score = Literal["spike_count", "membrane", "max_membrane", "softmax_sum"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,11 +18,13 @@ class ReadoutSpec:
 
     `spike_count`: score = weight^T counts + bias, the counts being the spikes of each input unit so far.
     `membrane`: v <- d v + sum of w[i] + bias at every tick, score = v after the last closed tick.
+    `max_membrane`: the same v; score = the greatest v of all ticks so far (Cramer, Stradmann, Schemmel, Zenke 2022, "The
+    Heidelberg spiking data sets for the systematic evaluation of spiking neural networks", max-over-time loss).
     `softmax_sum`: the same v; score = sum over all ticks so far of softmax(v)
     (Hammouamri, Khalfaoui-Hassani, Masquelier 2024, "Learning delays in SNNs using DCLS").
 
     weight (n_in, classes); None means the identity: input unit c is class c. tau_ms (classes,) or one number and tick_us
-    are needed by membrane and softmax_sum, and are None for spike_count. temperature > 0. names: classes names.
+    are needed by all but spike_count, and are None for spike_count. temperature > 0. names: classes names.
     """
 
     score: Score
@@ -52,12 +54,12 @@ class ReadoutSpec:
         if self.score == "spike_count":
             if self.tau_ms is not None or self.tick_us is not None:
                 raise ValueError("a spike_count readout has no tau_ms and no tick_us")
-        elif self.score in ("membrane", "softmax_sum"):
+        elif self.score in ("membrane", "max_membrane", "softmax_sum"):
             if self.tau_ms is None or self.tick_us is None:
                 raise ValueError(f"a {self.score} readout needs tau_ms and tick_us")
             object.__setattr__(self, "tau_ms", vector("tau_ms", self.tau_ms, self.n_out, least=0, finite=False))
         else:
-            raise ValueError(f"score must be spike_count, membrane or softmax_sum, got {self.score!r}")
+            raise ValueError(f"score must be spike_count, membrane, max_membrane or softmax_sum, got {self.score!r}")
 
     @property
     def n_in(self) -> int:

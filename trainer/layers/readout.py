@@ -31,7 +31,9 @@ class Readout(nn.Module):
             score = current.cumsum(0)
             return score if self.bias is None else score + self.bias
         v = self._integrate(current if self.bias is None else current + self.bias)
-        return v if self.score == "membrane" else torch.softmax(v, dim=-1).cumsum(0)
+        if self.score == "softmax_sum":
+            return torch.softmax(v, dim=-1).cumsum(0)
+        return v.cummax(0).values if self.score == "max_membrane" else v
 
     def _integrate(self, current: Tensor) -> Tensor:
         assert self.tau_ms is not None
