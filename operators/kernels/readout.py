@@ -134,8 +134,9 @@ def readout(kind, v, decay, sums, evidence, ticks, weight, bias, marks, t_us, un
     kind: SPIKE_COUNT, MEMBRANE, SOFTMAX_SUM or MAX_MEMBRANE. v, decay, bias (classes,) f4. sums (bins, n_in or classes) f8,
     evidence, ticks (bins,) i8: partial results, events and ticks of each every_us; one bin for all time without a window.
     weight (n_in, classes), or (0, 0) for the identity. marks (6,): next event, next decision, open bin, time of the last
-    decision, whether it was final, next tick. t_us, unit, value (n,): the events; value (0,) for spikes. exit_at: a decision this sure is
-    final. scratch (2, classes). out_t_us, out_value (decisions * classes,): it stops when they are full; call again.
+    decision, whether it was final, next tick. t_us, unit, value (n,): the events; value (0,) for spikes. exit_at: a decision
+    this sure is final. scratch (2, classes). out_t_us, out_value (decisions * classes,): it stops when they are full; call
+    again.
     """
     classes, bins = v.shape[0], sums.shape[0]
     written = 0
