@@ -78,7 +78,7 @@ class CameraSource(SensorSource):
             super().close()
             self._camera.close()
 
-    def receive(self) -> None:
+    def listen(self) -> None:
         while not self._queue.closed:
             batch = self._camera.read(self._config.wait_s)
             goes_on = self.silence("the camera sent nothing", "is it covered?") if batch is None else self._take(batch)

@@ -85,14 +85,14 @@ class DvReceive(SensorSource):
     def figures(self) -> dict[str, Any]:
         return {"connections": self._connections, "events_outside": self._outside, "other_packets": self._others}
 
-    def receive(self) -> None:
+    def listen(self) -> None:
         pause_s = LEAST_PAUSE_S
         while not self._queue.closed:
             connection = self._connected()
             if connection is not None:
                 pause_s = LEAST_PAUSE_S
                 with connection:
-                    self._listen(connection)
+                    self._read_from(connection)
                 if not self._config.reconnect:
                     self.finished()
                     return
@@ -116,7 +116,7 @@ class DvReceive(SensorSource):
         except OSError:
             return None
 
-    def _listen(self, connection: socket.socket) -> None:
+    def _read_from(self, connection: socket.socket) -> None:
         """Until the server hangs up or the source is closed."""
         reader = DvReader(self._config.width, self._config.height)
         self._connections += 1

@@ -90,6 +90,40 @@ class Receiver:
             self._queue.end()
 
 
+class LiveSource:
+    """A source that draws what a thread of its own receives. Its position is the end of the last packet handed out.
+
+    A subclass gives `receive`, which puts packets into `_queue` until there are no more or the queue is closed, and `report`.
+    """
+
+    def __init__(self, config: LiveConfig, format: Format, state: State | None) -> None:
+        self.format = format
+        self._position = Position(format.kind, state)
+        self._queue = config.queue()
+        self._heartbeat_s = config.heartbeat_ms / 1e3
+        self._receiver = Receiver(self._queue, self.receive, config.type)
+
+    def receive(self) -> None:
+        raise NotImplementedError
+
+    def report(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def packets(self) -> Iterator[Packet | None]:
+        self._receiver.start()
+        return drawn(self._queue, self._position, self._heartbeat_s)
+
+    @property
+    def waited_s(self) -> float:
+        return self._queue.waited_s
+
+    def snapshot(self) -> State:
+        return self._position.snapshot()
+
+    def close(self) -> None:
+        self._receiver.stop()
+
+
 def drawn(queue: LiveQueue, position: Position, heartbeat_s: float) -> Iterator[Packet | None]:
     """The packets of the queue; after heartbeat_s without one an empty one, or None where no episode is under way.
 

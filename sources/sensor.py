@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from pydantic import Field
 
 from pipeline.contract import State
 from pipeline.packet import Format, Packet
-from sources.live import LiveConfig, Position, Receiver, drawn, report_of
+from sources.live import LiveConfig, LiveSource, report_of
 from sources.minting import Mint
 
 
@@ -26,40 +25,35 @@ class SensorConfig(LiveConfig):
         return max(0.001, min(self.lateness_ms, self.heartbeat_ms) / 1e3)
 
 
-class SensorSource:
-    """A source whose position is the end of the last packet handed out: stream time goes on from there.
+class SensorSource(LiveSource):
+    """A live source whose stream is there from the start: its time goes on from where it was, in silence by the host's clock.
 
-    A subclass gives `receive`, which runs in a thread of its own until the queue is closed, and hands what arrives to `take` or
+    A subclass gives `listen`, which runs in a thread of its own until the queue is closed, and hands what arrives to `take` or
     `stamp`, and silence to `silence`; and `figures`, its part of the report.
     """
 
     def __init__(self, config: SensorConfig, format: Format, state: State | None) -> None:
-        self.format = format
+        super().__init__(config, format, state)
         self._sensor = config
-        self._position = Position(format.kind, state)
-        self._position.open = True  # from the start: the stream's time is the source's own
-        self._queue = config.queue()
+        self._position.open = True
         self._mint = Mint(round(config.lateness_ms * 1000), self._position.end_us)
         self._begin_s = self._heard_s = time.monotonic()
         self._origin_us = self._mint.end_us
-        self._receiver = Receiver(self._queue, self._run, config.type)
 
-    def receive(self) -> None:
+    def listen(self) -> None:
         raise NotImplementedError
 
     def figures(self) -> dict[str, Any]:
         raise NotImplementedError
 
-    def packets(self) -> Iterator[Packet | None]:
-        self._receiver.start()
-        return drawn(self._queue, self._position, self._sensor.heartbeat_ms / 1e3)
-
-    @property
-    def waited_s(self) -> float:
-        return self._queue.waited_s
-
-    def snapshot(self) -> State:
-        return self._position.snapshot()
+    def receive(self) -> None:
+        self._begin_s = self._heard_s = time.monotonic()
+        self._origin_us = self._mint.end_us
+        try:
+            self.listen()
+        except Exception:
+            self.finished()  # what came before the trouble
+            raise
 
     def report(self) -> dict[str, Any]:
         """Events received, sent, discarded, queued; what was wrong with those that came; and how its clock runs.
@@ -69,9 +63,6 @@ class SensorSource:
         mint = self._mint
         return report_of(self._queue, **self.figures(), events_late=mint.late, events_disordered=mint.disordered,
                          clock_resets=mint.clock_resets, drift_ppm=round(mint.drift_ppm, 3), sensor_us_at_0=mint.sensor_us_at_0)
-
-    def close(self) -> None:
-        self._receiver.stop()
 
     def take(self, t_us: np.ndarray, unit: np.ndarray, lost: int = 0) -> bool:
         """Hand out events with the sensor's times; False when the source is closed."""
@@ -96,15 +87,6 @@ class SensorSource:
     def finished(self) -> None:
         """Nothing will follow: hand out what waits."""
         self._put(self._mint.flush())
-
-    def _run(self) -> None:
-        self._begin_s = self._heard_s = time.monotonic()
-        self._origin_us = self._mint.end_us
-        try:
-            self.receive()
-        except Exception:
-            self.finished()  # what came before the trouble
-            raise
 
     def _put(self, packet: Packet) -> bool:
         begin_s = time.monotonic()

@@ -98,7 +98,7 @@ class UdpReceive(SensorSource):
         super().close()
         self._socket.close()
 
-    def receive(self) -> None:
+    def listen(self) -> None:
         while not self._queue.closed:
             got = self._gathered(self._config.wait_s)
             if not (self._take(got) if got else self.silence(f"nothing came to port {self.port}", "is the sender running?")):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,7 +14,7 @@ from pydantic import Field
 from pipeline import wire
 from pipeline.contract import FilePath, Source, State
 from pipeline.packet import Format, Kind, Packet, join
-from sources.live import POLL_MS, LiveConfig, Position, Receiver, drawn, report_of
+from sources.live import POLL_MS, LiveConfig, LiveSource, Position, report_of
 
 if TYPE_CHECKING:
     import zmq
@@ -97,17 +97,15 @@ class ZmqReceiveConfig(LiveConfig):
                              f"set {name}, or say insecure: true")
 
 
-class ZmqReceive:
+class ZmqReceive(LiveSource):
     """The source. Its position is the end of the last packet handed out and that packet's seq (`mark`)."""
 
     def __init__(self, config: ZmqReceiveConfig, format: Format, keys: _Keys, state: State | None) -> None:
         import zmq
 
-        self.format = format
+        super().__init__(config, format, state)
         self._config = config
-        self._position = Position(format.kind, state)
         self._stitcher = Stitcher(format, strict=config.pattern == "pull", state=state)
-        self._queue = config.queue()
         self._context = zmq.Context()
         self._guard: Any = None
         try:
@@ -117,19 +115,7 @@ class ZmqReceive:
             raise OSError(error.errno, f"zmq_receive: cannot open {config.endpoint}: {error.strerror}; "
                                        "choose another endpoint") from None
         self.endpoint = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
-        self._receiver = Receiver(self._queue, self._receive, "zmq_receive")
         self._closed = False
-
-    def packets(self) -> Iterator[Packet | None]:
-        self._receiver.start()
-        return drawn(self._queue, self._position, self._config.heartbeat_ms / 1e3)
-
-    @property
-    def waited_s(self) -> float:
-        return self._queue.waited_s
-
-    def snapshot(self) -> State:
-        return self._position.snapshot()
 
     def report(self) -> dict[str, Any]:
         """Events received, sent, discarded, queued; packets missed by their seq; restarts of the sender."""
@@ -140,7 +126,7 @@ class ZmqReceive:
         if self._closed:
             return
         self._closed = True
-        self._receiver.stop()
+        super().close()
         self._socket.close(linger=0)
         if self._guard is not None:
             self._guard.stop()
@@ -164,7 +150,7 @@ class ZmqReceive:
             socket.connect(config.endpoint)
         return socket
 
-    def _receive(self) -> None:
+    def receive(self) -> None:
         """Until the sender's end message, or until the source is closed."""
         limit_s, heard_s = self._config.idle_timeout_s, time.monotonic()
         while not self._queue.closed:

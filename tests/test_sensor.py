@@ -31,7 +31,7 @@ class ScriptedConfig(SensorConfig):
 
 
 class Scripted(SensorSource):
-    def receive(self) -> None:
+    def listen(self) -> None:
         self._sensor.script(self)  # type: ignore[attr-defined]
 
     def figures(self) -> dict[str, Any]:
