@@ -66,8 +66,8 @@ class Recording:
         """Thresholds and hot pixels, of this episode's camera or of the one that sees all."""
         seeds = (config.seed, 4, episode) if config.camera_seed is None else (config.camera_seed, 5, 0)
         draw = np.random.default_rng(seeds)
-        self._threshold_on = _mismatched(config.threshold_on, config.mismatch, self._pixels, draw)
-        self._threshold_off = _mismatched(config.threshold_off, config.mismatch, self._pixels, draw)
+        self._threshold_on = mismatched(config.threshold_on, config.mismatch, self._pixels, draw)
+        self._threshold_off = mismatched(config.threshold_off, config.mismatch, self._pixels, draw)
         self._hot = draw.random(self._pixels) < config.hot_fraction
 
     def _noise(self, config: DvsSceneConfig, draw: np.random.Generator) -> None:
@@ -83,6 +83,6 @@ class Recording:
         self._noise_first = past - count - 1
 
 
-def _mismatched(threshold: float, mismatch: float, pixels: int, draw: np.random.Generator) -> np.ndarray:
+def mismatched(threshold: float, mismatch: float, pixels: int, draw: np.random.Generator) -> np.ndarray:
     """Each pixel's threshold, normally distributed, at least a fifth of what was asked for."""
     return np.maximum(draw.normal(threshold, mismatch, pixels), 0.2 * threshold)

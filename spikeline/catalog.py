@@ -62,6 +62,8 @@ from sources.shd import ShdConfig
 from sources.timing_task import TimingTaskConfig
 from sources.tonic import TonicConfig
 from sources.udp_receive import UdpReceiveConfig
+from sources.video import VideoConfig
+from sources.webcam import WebcamConfig
 from sources.zmq_receive import ZmqReceiveConfig
 
 SOURCES: dict[str, type[SourceConfig]] = {
@@ -80,6 +82,8 @@ SOURCES: dict[str, type[SourceConfig]] = {
     "dv_receive": DvReceiveConfig,
     "inivation_camera": InivationCameraConfig,
     "prophesee_camera": PropheseeCameraConfig,
+    "video": VideoConfig,
+    "webcam": WebcamConfig,
 }
 
 OPERATORS: dict[str, type[OperatorConfig]] = {

@@ -24,7 +24,7 @@ from tests.contract import OperatorCase
 from tests.contract_sinks import SinkCase
 from tests.contract_sources import SourceCase
 from tests.packets import recording, recut
-from tests.writers_samples import few_images, few_utterances
+from tests.writers_samples import few_frames, few_images, few_utterances
 
 CATALOG = make_catalog(custom=False)
 DVS = Format("spikes", (2, 8, 8))
@@ -227,6 +227,8 @@ SOURCES = [
     SourceExample({"type": "dv_receive", "path": "{folder}/events", "width": 8, "height": 8}, recut=(), excluded=LIVE),
     SourceExample({"type": "inivation_camera", "width": 8, "height": 8}, recut=(), excluded=LIVE),
     SourceExample({"type": "prophesee_camera", "width": 8, "height": 8}, recut=(), excluded=LIVE),
+    SourceExample({"type": "webcam", "width": 8, "height": 8}, recut=(), excluded=LIVE),
+    SourceExample({"type": "video", "path": "{folder}/few.avi", "width": 8, "height": 6, "frame_hz": 200}, files=few_frames),
     SourceExample({"type": "merge", "sources": [{**SCENE, "episodes": 2}, {**SCENE, "episodes": 3, "camera_seed": 7}]}),
 ]
 

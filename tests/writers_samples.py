@@ -10,6 +10,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pytest
 
 
 def write_shd(
@@ -50,3 +51,20 @@ def few_images(folder: Path) -> None:
     images = np.random.default_rng(6).integers(0, 256, (5, 4, 6))
     (folder / "few-images-idx3-ubyte.gz").write_bytes(idx(images, packed=True))
     (folder / "few-labels-idx1-ubyte.gz").write_bytes(idx(np.array([2, 0, 1, 2, 1]), packed=True))
+
+
+def write_video(path: Path, frames: np.ndarray, frame_hz: float = 25.0) -> None:
+    """frames (n, height, width) u8, grey, as a JPEG each."""
+    cv2 = pytest.importorskip("cv2", reason="needs OpenCV: pip install 'spikeline[video]'")
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), frame_hz, frames.shape[:0:-1])
+    for frame in frames:
+        writer.write(np.repeat(frame[:, :, None], 3, axis=2))
+    writer.release()
+
+
+def few_frames(folder: Path) -> None:
+    """A bright bar on the way to the right, by JPEG's blocks, so that it keeps its edges."""
+    frames = np.full((6, 24, 48), 60, np.uint8)
+    for number, frame in enumerate(frames):
+        frame[:, 8 * number : 8 * number + 8] = 220
+    write_video(folder / "few.avi", frames)
