@@ -10,6 +10,7 @@ from operators.arbiter_lines import ArbiterLinesConfig
 from operators.background_activity import BackgroundActivityConfig
 from operators.bernoulli import BernoulliConfig
 from operators.crop_pool import CropPoolConfig
+from operators.cuba_lif import CubaLIFConfig
 from operators.delay import DelayConfig
 from operators.flicker import FlickerConfig
 from operators.hot_pixels import HotPixelsConfig
@@ -108,6 +109,7 @@ OPERATORS: dict[str, type[OperatorConfig]] = {
     "synaptic_delay": SynapticDelayConfig,
     "recurrent_lif": RecurrentLIFConfig,
     "mps_lif": MPSLIFConfig,
+    "cuba_lif": CubaLIFConfig,
     "delay": DelayConfig,
     "readout": ReadoutConfig,
     "residual": ResidualConfig,

@@ -15,6 +15,7 @@ import numpy as np
 
 from pipeline.config import component
 from pipeline.layer_spec import DelaySpec, LIFSpec, MPSLIFSpec, ReadoutSpec, RecurrentLIFSpec, SynapticDelaySpec
+from pipeline.layer_spec import CubaLIFSpec, DelaySpec, LayerSpec, LIFSpec, ReadoutSpec
 from pipeline.model_file import Model, save_model
 from pipeline.packet import Format, Packet
 from pipeline.packet_log import PacketLogWriter
@@ -128,6 +129,10 @@ OPERATORS = [
     OperatorExample({"type": "crop_pool", "to": [2, 3, 5]}),
     OperatorExample({"type": "crop_pool", "crop": [2, 1, 4, 6], "to": [2, 3, 2]}),
     OperatorExample({"type": "crop_pool", "to": [4]}, SOUND),
+    OperatorExample({"type": "cuba_lif", "model": MODEL, "layer": "cuba"}, misfit=ANY_TIME),
+    OperatorExample({"type": "cuba_lif", "model": MODEL, "layer": "cuba_driven"}, HIDDEN, misfit=DVS),
+    OperatorExample({"type": "cuba_lif", "model": MODEL, "layer": "cuba_event_mode"}),
+    OperatorExample({"type": "cuba_lif", "model": MODEL, "layer": "cuba_from_sound"}, SOUND, misfit=DVS),
     OperatorExample({"type": "delay", "delay_ms": 5}),
     OperatorExample({"type": "delay", "delay_ms": 0}, SOUND),
     OperatorExample({"type": "delay", "delays_ms": [0, 3, 70, 0.5, 1, 2, 3, 4, 5, 6, 7, 8]}, HIDDEN, misfit=DVS),
@@ -334,3 +339,17 @@ def model() -> Model:
                                        bias=rng.uniform(-0.1, 0.4, 12)),
         "max_membrane": ReadoutSpec("max_membrane", NAMES, score, tau_ms=long_ms, tick_us=1000),
     })
+    } | neurons(wide, narrow))
+
+
+def neurons(wide: np.ndarray, narrow: np.ndarray) -> dict[str, LayerSpec]:
+    """Of every kind of neuron, layers behind `wide` (from DVS) and `narrow` (12 to 12)."""
+    rng = np.random.default_rng(8)
+    short_ms, long_ms = rng.uniform(1, 10, 12), rng.uniform(10, 30, 12)
+    bias = rng.uniform(-0.1, 0.2, 12)
+    return {
+        "cuba": CubaLIFSpec(wide, long_ms, short_ms, 1.0, tick_us=1000),
+        "cuba_driven": CubaLIFSpec(narrow, long_ms, short_ms, 1.0, 1000, "to_zero", bias),
+        "cuba_event_mode": CubaLIFSpec(0.3 * wide, long_ms, short_ms, 1.0),
+        "cuba_from_sound": CubaLIFSpec(narrow, short_ms, long_ms, 1.0, tick_us=1700),
+    }

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from pipeline.layer_spec.checks import decay
+from pipeline.layer_spec.cuba_lif import CubaLIFSpec
 from pipeline.layer_spec.delay import DelaySpec
 from pipeline.layer_spec.lif import LIFSpec, Reset
 from pipeline.layer_spec.mps_lif import MPSLIFSpec
@@ -18,6 +19,7 @@ from pipeline.layer_spec.synaptic_delay import SynapticDelaySpec
 
 __all__ = [
     "SPECS",
+    "CubaLIFSpec",
     "DelaySpec",
     "LIFSpec",
     "LayerSpec",
@@ -32,7 +34,8 @@ __all__ = [
 ]
 
 LayerSpec: TypeAlias = (
-    DelaySpec
+    CubaLIFSpec
+    | DelaySpec
     | LIFSpec
     | MPSLIFSpec
     | ReadoutSpec
@@ -40,6 +43,7 @@ LayerSpec: TypeAlias = (
     | SynapticDelaySpec
 )
 SPECS: dict[str, type] = {
+    "cuba_lif": CubaLIFSpec,
     "delay": DelaySpec,
     "lif": LIFSpec,
     "mps_lif": MPSLIFSpec,

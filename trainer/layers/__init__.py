@@ -18,6 +18,8 @@ from pipeline.layer_spec import (
     RecurrentLIFSpec,
     SynapticDelaySpec,
 )
+from pipeline.layer_spec import CubaLIFSpec, DelaySpec, LayerSpec, LIFSpec, ReadoutSpec
+from trainer.layers.cuba_lif import CubaLIF
 from trainer.layers.delay import Delay, shift
 from trainer.layers.lif import LIF
 from trainer.layers.mps_lif import MPSLIF
@@ -31,6 +33,7 @@ __all__ = [
     "LIF",
     "MPSLIF",
     "SURROGATES",
+    "CubaLIF",
     "Delay",
     "Layer",
     "Positive",
@@ -48,7 +51,8 @@ __all__ = [
 ]
 
 Layer = (
-    Delay
+    CubaLIF
+    | Delay
     | LIF
     | MPSLIF
     | Readout
@@ -56,6 +60,7 @@ Layer = (
     | SynapticDelay
 )
 MODULES: dict[type, Callable[..., Layer]] = {  # of each kind of spec: its module, from the spec and options
+    CubaLIFSpec: CubaLIF,
     DelaySpec: Delay,
     LIFSpec: LIF,
     MPSLIFSpec: MPSLIF,
