@@ -338,7 +338,6 @@ def model() -> Model:
         "dendritic": SynapticDelaySpec(narrow, rng.integers(0, 9, (1, 12)) * 1000, tau_ms, one, 1000,
                                        bias=rng.uniform(-0.1, 0.4, 12)),
         "max_membrane": ReadoutSpec("max_membrane", NAMES, score, tau_ms=long_ms, tick_us=1000),
-    })
     } | neurons(wide, narrow))
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline.layer_spec import (
+    CubaLIFSpec,
     DelaySpec,
     LayerSpec,
     LIFSpec,
@@ -18,7 +19,6 @@ from pipeline.layer_spec import (
     RecurrentLIFSpec,
     SynapticDelaySpec,
 )
-from pipeline.layer_spec import CubaLIFSpec, DelaySpec, LayerSpec, LIFSpec, ReadoutSpec
 from trainer.layers.cuba_lif import CubaLIF
 from trainer.layers.delay import Delay, shift
 from trainer.layers.lif import LIF
