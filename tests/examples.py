@@ -14,8 +14,16 @@ from typing import Any
 import numpy as np
 
 from pipeline.config import component
-from pipeline.layer_spec import DelaySpec, LIFSpec, MPSLIFSpec, ReadoutSpec, RecurrentLIFSpec, SynapticDelaySpec
-from pipeline.layer_spec import CubaLIFSpec, DelaySpec, LayerSpec, LIFSpec, ReadoutSpec
+from pipeline.layer_spec import (
+    CubaLIFSpec,
+    DelaySpec,
+    LayerSpec,
+    LIFSpec,
+    MPSLIFSpec,
+    ReadoutSpec,
+    RecurrentLIFSpec,
+    SynapticDelaySpec,
+)
 from pipeline.model_file import Model, save_model
 from pipeline.packet import Format, Packet
 from pipeline.packet_log import PacketLogWriter
