@@ -9,6 +9,7 @@ from typing import Any, cast
 from operators.arbiter_lines import ArbiterLinesConfig
 from operators.background_activity import BackgroundActivityConfig
 from operators.bernoulli import BernoulliConfig
+from operators.cochlea import CochleaConfig
 from operators.crop_pool import CropPoolConfig
 from operators.cuba_lif import CubaLIFConfig
 from operators.delay import DelayConfig
@@ -99,6 +100,7 @@ OPERATORS: dict[str, type[OperatorConfig]] = {
     "rate_limit": RateLimitConfig,
     "orient": OrientConfig,
     "undistort": UndistortConfig,
+    "cochlea": CochleaConfig,
     "poisson": PoissonConfig,
     "bernoulli": BernoulliConfig,
     "latency": LatencyConfig,

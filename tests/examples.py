@@ -38,6 +38,7 @@ from tests.writers_samples import few_frames, few_images, few_utterances
 CATALOG = make_catalog(custom=False)
 DVS = Format("spikes", (2, 8, 8))
 SOUND = Format("graded", (12,), rate_hz=16_000.0)
+VOICE = Format("graded", (1,), rate_hz=24_000.0)
 HIDDEN = Format("spikes", (12,), tick_us=1000)
 ANY_TIME = Format("spikes", (12,))
 NAMES = ("left", "right", "none")
@@ -134,6 +135,10 @@ OPERATORS = [
     OperatorExample({"type": "background_activity", "window_ms": 0.5, "min_neighbours": 2, "polarities": "apart"}),
     OperatorExample({"type": "background_activity", "window_ms": 1}, ANY_TIME),
     OperatorExample({"type": "bernoulli", "tick_ms": 0.7, "scale": 0.3, "seed": 5}, SOUND, misfit=DVS),
+    OperatorExample({"type": "cochlea", "channels": 70, "seed": 3}, VOICE, misfit=SOUND),
+    OperatorExample({"type": "cochlea", "mode": "exact", "channels": 70, "level": "none", "loudness": 0.5}, VOICE, misfit=DVS),
+    OperatorExample({"type": "cochlea", "channels": 70, "level": "file", "window": "hann", "loudness": 3}, VOICE, misfit=DVS,
+                    excluded={contract.check_finish_gives_all: "the level of an episode is known at its end alone"}),
     OperatorExample({"type": "crop_pool", "to": [2, 3, 5]}),
     OperatorExample({"type": "crop_pool", "crop": [2, 1, 4, 6], "to": [2, 3, 2]}),
     OperatorExample({"type": "crop_pool", "to": [4]}, SOUND),
