@@ -18,7 +18,7 @@ from pipeline.packet import NO_TIMES, NO_UNITS, Format, Packet
 HALF = BLOCK // 2  # output samples of a block: the membrane is given out at half the rate
 FIBRES = 40  # of each of 700 channels
 REFRACTORY_S = 1e-3  # of fibres and of bushy cells
-FILE_LEVEL, PEAK_LEVEL = 0.3, 0.6  # root mean square that sound is brought to: over an episode, and of its loudest moments
+FILE_LEVEL, PEAK_LEVEL = 0.3, 0.45  # root mean square that sound is brought to: over an episode, and of its loudest moments
 ATTACK_S = 0.01
 
 
@@ -60,10 +60,12 @@ class CochleaConfig(OperatorConfig):
     """
 
     type: Literal["cochlea"] = "cochlea"
-    mode: Literal["exact", "causal"] = Field("causal", description="the original's phase, 80 ms later; or no look-ahead at all")
+    mode: Literal["exact", "causal"] = Field("causal", description="the original's phase, 240 ms later; or no look-ahead at all")
     channels: Literal[700, 140, 70] = Field(700, description="places along the membrane")
     level: Literal["agc", "file", "none"] = Field("agc", description="how the sound is brought to the scale of the equations")
-    loudness: float | None = Field(None, gt=0, description="what to bring it to, or a factor; none: 0.3 (file), 0.6 (agc), 1 (none)")
+    loudness: float | None = Field(
+        None, gt=0, description="level to bring it to, or a factor; none: 0.3 (file), 0.45 (agc), 1 (none)"
+    )
     release_ms: float = Field(700.0, gt=0, description="agc: time constant by which a loud moment's power is forgotten, in ms")
     least_level: float = Field(0.005, gt=0, description="agc: sound of a lower root mean square is not raised further")
     window: Literal["none", "ramp", "hann"] = Field(

@@ -1,5 +1,7 @@
 """The kernels of cochlea: sound spectra to the motion of the membrane, and that motion to the spikes of bushy cells."""
 
+# numba stores the kernels that call these together with them: after an edit here, remove the __pycache__ folders.
+
 from __future__ import annotations
 
 import numpy as np
