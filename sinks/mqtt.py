@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -168,6 +169,9 @@ def _reach(client: Client, config: MqttConfig, name: str) -> None:
         try:
             client.connect(config.host, config.port)
             return
+        except ssl.SSLCertVerificationError as error:  # the next attempt would meet the same
+            raise ValueError(f"{name}: its certificate is not trusted ({error.verify_message}): correct it, or set "
+                             "ca_file") from None
         except OSError as error:
             if time.monotonic() + pause_s > until_s:
                 reason = error.strerror or str(error) or type(error).__name__

@@ -26,6 +26,7 @@ INSERT = "INSERT INTO {table} VALUES (%s, %s, %s, %s, %s, %s, %s, %s::real[], %s
 DELETE = "DELETE FROM {table} WHERE stream = %s AND seq >= %s"
 NEXT = "SELECT coalesce(max(seq) + 1, 0) FROM {table} WHERE stream = %s"
 LONGEST_PAUSE_S = 5.0
+FINAL = ("authentication failed", "does not exist", "no password supplied", "certificate verify failed", "not match host name")
 
 
 class PostgresConfig(SinkConfig):
@@ -166,7 +167,5 @@ def _on(statement: str, table: str) -> Any:
 
 
 def _refused(error: psycopg.OperationalError) -> bool:
-    """Whether trying again would meet the same answer: no such user or database, or a wrong password."""
-    text = str(error)
-    return (error.sqlstate or "")[:2] in ("28", "3D") or "authentication failed" in text or "does not exist" in text \
-        or "no password supplied" in text
+    """Whether trying again would meet the same answer: no such user or database, a wrong password or certificate."""
+    return (error.sqlstate or "")[:2] in ("28", "3D") or any(final in str(error) for final in FINAL)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,6 +12,7 @@ from pydantic import Field
 from pipeline import wire
 from pipeline.contract import FilePath, Sink, SinkConfig, State
 from pipeline.packet import Format, Packet
+from sinks.curve import Keys, guard, server_keys
 
 if TYPE_CHECKING:
     import zmq
@@ -62,9 +62,7 @@ class ZmqPublishConfig(SinkConfig):
 
     def prepare(self, upstream: Format, stream: str) -> Callable[[State | None], Sink]:
         self.check(upstream)
-        keys = None if self.curve_certificate is None else _read_certificate(self.curve_certificate)
-        if self.curve_clients is not None and not self.curve_clients.is_dir():
-            raise ValueError(f"zmq_publish: curve_clients: {self.curve_clients} is no folder of public key files")
+        keys = None if self.curve_certificate is None else server_keys("zmq_publish", self.curve_certificate, self.curve_clients)
         return lambda state: ZmqPublish(self, upstream, stream, keys, -1 if state is None else int(state["seq"]))
 
 
@@ -72,7 +70,7 @@ class ZmqPublish:
     """A bound XPUB socket, which is a PUB that hears of subscriptions. seq: that of the last packet published, or -1."""
 
     def __init__(
-        self, config: ZmqPublishConfig, format: Format, stream: str, keys: tuple[bytes, bytes] | None, seq: int
+        self, config: ZmqPublishConfig, format: Format, stream: str, keys: Keys | None, seq: int
     ) -> None:
         import zmq
 
@@ -84,7 +82,7 @@ class ZmqPublish:
         self.format_due = 0  # packets until the format is published again
         self.has_subscription = zmq.POLLIN
         self.context = zmq.Context()
-        self.guard = None if config.curve_clients is None else _guard(self.context, config.curve_clients)
+        self.guard = guard(self.context, keys)
         self.socket = _bound(self.context, config, keys)
         self.endpoint = self.socket.getsockopt_string(zmq.LAST_ENDPOINT)
 
@@ -133,7 +131,7 @@ class ZmqPublish:
         self.socket.send_multipart(frames, copy=False)  # the columns are read-only, so they may be sent later
 
 
-def _bound(context: zmq.Context, config: ZmqPublishConfig, keys: tuple[bytes, bytes] | None) -> zmq.Socket:
+def _bound(context: zmq.Context, config: ZmqPublishConfig, keys: Keys | None) -> zmq.Socket:
     import zmq
 
     socket = context.socket(zmq.XPUB)
@@ -142,33 +140,10 @@ def _bound(context: zmq.Context, config: ZmqPublishConfig, keys: tuple[bytes, by
         socket.set_hwm(config.high_water)
         socket.setsockopt(zmq.IPV6, config.bind.startswith("tcp://["))
         if keys is not None:
-            socket.curve_publickey, socket.curve_secretkey = keys
-            socket.curve_server = True
+            keys.put_on(socket)
         socket.bind(config.bind)
     except zmq.ZMQError as error:
         socket.close(linger=0)
         context.destroy(linger=0)
         raise OSError(error.errno, f"zmq_publish: cannot bind {config.bind}: {error.strerror}; choose another endpoint") from None
     return socket
-
-
-def _guard(context: zmq.Context, folder: Path) -> Any:
-    """Lets in only those whose public keys lie in the folder."""
-    from zmq.auth.thread import ThreadAuthenticator
-
-    guard = ThreadAuthenticator(context)
-    guard.start()
-    guard.configure_curve(domain="*", location=str(folder))
-    return guard
-
-
-def _read_certificate(path: Path) -> tuple[bytes, bytes]:
-    import zmq.auth
-
-    try:
-        public, secret = zmq.auth.load_certificate(path)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"zmq_publish: curve_certificate: cannot read {path}: {error}") from None
-    if secret is None:
-        raise ValueError(f"zmq_publish: curve_certificate: {path} holds no secret key; name the .key_secret file")
-    return public, secret

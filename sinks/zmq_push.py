@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +12,7 @@ from pydantic import Field
 from pipeline import wire
 from pipeline.contract import FilePath, Sink, SinkConfig, State
 from pipeline.packet import Format, Packet
+from sinks.curve import Keys, client_keys, guard, server_keys
 from sinks.network import needs_cover
 from sinks.zmq_publish import ENDPOINT
 
@@ -30,8 +30,9 @@ class ZmqPushConfig(SinkConfig):
     or that there is no end). A receiver that hangs up before the
     end ends the run, since what was on its way to it is lost. A run that resumes goes on with the seq of its checkpoint: what
     came after that is sent again (seen by a seq that runs back), and what was on its way when a process died is missing (a gap).
-    An endpoint off this machine is refused unless it is encrypted (CURVE) or `insecure` is true: `curve_server_key` is the public
-    key file of a receiver that binds, `curve_certificate` the own secret key file, if it lets in known senders alone.
+    An endpoint off this machine is refused unless it is encrypted (CURVE) or `insecure` is true. To connect, give
+    `curve_server_key`, the receiver's public key file, and `curve_certificate`, the own secret key file, if it lets in known
+    senders alone; to bind, give `curve_certificate` and, to let in known receivers alone, `curve_clients`.
     Errors: an endpoint that is not one; a key file that cannot be read; a receiver that does not come within
     `connect_timeout_s`, takes nothing for `stall_s`, or hangs up before the end.
 
@@ -50,26 +51,36 @@ class ZmqPushConfig(SinkConfig):
     stall_s: float = Field(60.0, gt=0, description="how long the receiver may take nothing before it is an error")
     linger_s: float = Field(10.0, ge=0, description="how long to wait, after the end, until the receiver has read all")
     insecure: bool = Field(False, description="allow plain text to other machines")
-    curve_server_key: FilePath | None = Field(None, description="public key file of the receiver: encrypt to it alone")
-    curve_certificate: FilePath | None = Field(None, description="own secret key file; default: keys made for the run")
+    curve_server_key: FilePath | None = Field(None, description="to connect: public key file of the receiver")
+    curve_certificate: FilePath | None = Field(None, description="own secret key file; to connect, keys are made if need be")
+    curve_clients: FilePath | None = Field(None, description="to bind: folder of public key files, let in these receivers alone")
 
     def check(self, upstream: Format) -> None:
         if not ENDPOINT.fullmatch(self.endpoint):
             raise ValueError(f"zmq_push: endpoint must be tcp://address:port or ipc://path, got {self.endpoint!r}")
-        if self.curve_server_key is None and self.curve_certificate is not None:
-            raise ValueError("zmq_push: curve_certificate needs the curve_server_key of the receiver")
-        if self.curve_server_key is not None and self.bind:
-            raise ValueError("zmq_push: curve_server_key is for a receiver that binds: leave out bind, or the key")
-        if self.endpoint.startswith("tcp://") and self.curve_server_key is None:
-            needs_cover("zmq_push", self.endpoint[6:].rpartition(":")[0], self.insecure, "set curve_server_key, or ")
+        self._check_keys()
 
     def prepare(self, upstream: Format, stream: str) -> Callable[[State | None], Sink]:
         self.check(upstream)
-        keys = None if self.curve_server_key is None else _keys(self.curve_server_key, self.curve_certificate)
+        keys = self._keys()
         return lambda state: ZmqPush(self, upstream, stream, keys, -1 if state is None else int(state["seq"]))
 
+    def _check_keys(self) -> None:
+        if self.bind and self.curve_server_key is not None:
+            raise ValueError("zmq_push: curve_server_key is to connect; to bind, give curve_certificate")
+        if not self.bind and self.curve_clients is not None:
+            raise ValueError("zmq_push: curve_clients is to bind; to connect, give curve_server_key")
+        name = "curve_certificate" if self.bind else "curve_server_key"
+        needed = getattr(self, name)
+        if needed is None and (self.curve_certificate or self.curve_clients):
+            raise ValueError(f"zmq_push: encryption needs {name} here")
+        if self.endpoint.startswith("tcp://") and needed is None:
+            needs_cover("zmq_push", self.endpoint[6:].rpartition(":")[0], self.insecure, f"set {name}, or ")
 
-Keys = tuple[bytes, bytes, bytes]  # the receiver's public one, the own public and secret one
+    def _keys(self) -> Keys | None:
+        if self.curve_server_key is not None:
+            return client_keys("zmq_push", self.curve_server_key, self.curve_certificate)
+        return None if self.curve_certificate is None else server_keys("zmq_push", self.curve_certificate, self.curve_clients)
 
 
 class ZmqPush:
@@ -108,6 +119,8 @@ class ZmqPush:
             self._socket.disable_monitor()
             self._monitor.close(linger=0)
             self._socket.close(linger=0 if self._broken else int(self.config.linger_s * 1000))
+            if self._guard is not None:
+                self._guard.stop()
             self._context.term()
 
     def _open(self, keys: Keys | None) -> None:
@@ -115,12 +128,13 @@ class ZmqPush:
 
         config = self.config
         self._context = zmq.Context()
+        self._guard = guard(self._context, keys)
         self._socket = self._context.socket(zmq.PUSH)
         self._socket.set_hwm(config.high_water)
         self._socket.setsockopt(zmq.IMMEDIATE, 1)  # queue for a connected receiver only
         self._socket.setsockopt(zmq.IPV6, config.endpoint.startswith("tcp://["))
         if keys is not None:
-            self._socket.curve_serverkey, self._socket.curve_publickey, self._socket.curve_secretkey = keys
+            keys.put_on(self._socket)
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
         try:
             (self._socket.bind if config.bind else self._socket.connect)(config.endpoint)
@@ -178,21 +192,3 @@ class ZmqPush:
     def _failure(self, text: str) -> ValueError:
         self._broken = True
         return ValueError(f"zmq_push: {self.config.endpoint}: {text}")
-
-
-def _keys(receiver: Path, own: Path | None) -> Keys:
-    import zmq
-
-    public, secret = zmq.curve_keypair() if own is None else _read("curve_certificate", own)
-    if secret is None:
-        raise ValueError(f"zmq_push: curve_certificate: {own} holds no secret key; name the .key_secret file")
-    return _read("curve_server_key", receiver)[0], public, secret
-
-
-def _read(option: str, path: Path) -> tuple[bytes, bytes | None]:
-    import zmq.auth
-
-    try:
-        return zmq.auth.load_certificate(path)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"zmq_push: {option}: cannot read {path}: {error}") from None

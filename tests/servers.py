@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -25,6 +26,7 @@ import pytest
 
 from pipeline import wire
 from tests.packets import content
+from tests.tls import Certificates
 
 AT_END = ExitStack()  # what is left running until this process ends
 atexit.register(AT_END.close)
@@ -145,7 +147,7 @@ def mqtt_messages(folder: Path) -> Any:
 class PostgresServer:
     """A server with a data folder of its own, on a free port; everyone on this machine may connect, unless `password` is set."""
 
-    def __init__(self, password: str | None = None) -> None:
+    def __init__(self, password: str | None = None, proof: Certificates | None = None) -> None:
         found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
         on_path = shutil.which("initdb")
         if not found and on_path is None:
@@ -161,10 +163,21 @@ class PostgresServer:
         secret.chmod(0o644)
         self._run("initdb", "-D", "data", "-U", "tester", "-N", "-E", "UTF8", "--locale=C", "--pwfile=password",
                   f"--auth={'scram-sha-256' if password else 'trust'}")
+        self._encryption = "" if proof is None else self._encrypted(proof)
+
+    def _encrypted(self, proof: Certificates) -> str:
+        """The options of a server that offers TLS. Its key must be its own."""
+        for path, name in ((proof.certificate, "server.pem"), (proof.key, "server.key")):
+            copy = Path(shutil.copy(path, self.folder / name))
+            copy.chmod(0o600)
+            user = server_user()
+            if user is not None:
+                shutil.chown(copy, user)
+        return f" -c ssl=on -c ssl_cert_file={self.folder}/server.pem -c ssl_key_file={self.folder}/server.key"
 
     def start(self) -> None:
         options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=20"
-        self._run("pg_ctl", "-D", "data", "-l", "log", "-w", "-t", "60", "-o", options, "start")
+        self._run("pg_ctl", "-D", "data", "-l", "log", "-w", "-t", "60", "-o", options + self._encryption, "start")
 
     def stop(self, mode: str = "fast") -> None:
         self._run("pg_ctl", "-D", "data", "-m", mode, "-w", "stop")
@@ -205,7 +218,7 @@ def postgres_rows(folder: Path) -> Any:
 class HttpReceiver:
     """Takes JSON batches. `answers` holds the status codes of the next answers; then it is 200. An answer of 0 hangs up."""
 
-    def __init__(self) -> None:
+    def __init__(self, encryption: ssl.SSLContext | None = None) -> None:
         self.answers: list[int] = []
         self.requests: list[tuple[str, dict[str, str], list[dict[str, Any]], int]] = []  # path, headers, batch, answer
         receiver = self
@@ -229,6 +242,8 @@ class HttpReceiver:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        if encryption is not None:
+            self._server.socket = encryption.wrap_socket(self._server.socket, server_side=True)
         self.port = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 

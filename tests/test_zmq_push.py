@@ -168,3 +168,70 @@ def test_an_encrypted_stream_arrives_and_a_receiver_with_another_key_gets_nothin
         with closing(pusher(endpoint, curve_server_key=Path(public), linger_s=0.2)) as sink:
             sink.write(packet(0))
         assert same_events(next(found for found in stream if found.n), packet(0))
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    """A folder with the keys of a server, a friend and a stranger, and one of those who are let in: the friend."""
+    for name in ("server", "friend", "stranger"):
+        zmq.auth.create_certificates(tmp_path, name)
+    (tmp_path / "clients").mkdir()
+    (tmp_path / "clients" / "friend.key").write_bytes((tmp_path / "friend.key").read_bytes())
+    return tmp_path
+
+
+def test_a_sink_that_binds_encrypts_and_lets_in_known_receivers_alone(keys: Path) -> None:
+    sending = {"bind": True, "curve_certificate": keys / "server.key_secret", "curve_clients": keys / "clients"}
+    receiving = {"pattern": "pull", "shape": (4,), "curve_server_key": keys / "server.key"}
+    with closing(pusher("tcp://127.0.0.1:*", **sending, connect_timeout_s=0.3)) as sink:
+        stranger: Any = ZmqReceiveConfig.model_validate(
+            {"connect": sink.endpoint, "curve_certificate": keys / "stranger.key_secret", **receiving}).prepare()(None)
+        with closing(stranger):
+            stranger.packets()
+            with pytest.raises(ValueError, match="no receiver came"):
+                sink.write(packet(0))
+    sink = pusher("tcp://127.0.0.1:*", **sending)
+    friend: Any = ZmqReceiveConfig.model_validate(
+        {"connect": sink.endpoint, "curve_certificate": keys / "friend.key_secret", **receiving}).prepare()(None)
+    with closing(friend):
+        stream = friend.packets()
+        with closing(sink):
+            sink.write(packet(0))
+        assert same_events(next(found for found in stream if found is not None and found.n), packet(0))
+
+
+def test_a_receiver_that_binds_lets_in_known_senders_alone(keys: Path) -> None:
+    receiver: Any = ZmqReceiveConfig.model_validate(
+        {"bind": "tcp://127.0.0.1:*", "pattern": "pull", "shape": (4,), "curve_certificate": keys / "server.key_secret",
+         "curve_clients": keys / "clients"}).prepare()(None)
+    with closing(receiver):
+        stream = receiver.packets()
+        sending = {"curve_server_key": keys / "server.key", "linger_s": 0.2}
+        with closing(pusher(receiver.endpoint, **sending, curve_certificate=keys / "stranger.key_secret",
+                            connect_timeout_s=0.3)) as sink, pytest.raises(ValueError, match="no receiver came"):
+            sink.write(packet(0))
+        with closing(pusher(receiver.endpoint, **sending, curve_certificate=keys / "friend.key_secret")) as sink:
+            sink.write(packet(0))
+        assert same_events(next(found for found in stream if found is not None and found.n), packet(0))
+
+
+def test_who_does_not_encrypt_gets_nothing_from_a_sink_that_does(keys: Path) -> None:
+    with closing(pusher("tcp://127.0.0.1:*", bind=True, curve_certificate=keys / "server.key_secret",
+                        connect_timeout_s=0.3)) as sink:
+        plain: Any = ZmqReceiveConfig.model_validate({"connect": sink.endpoint, "pattern": "pull", "shape": (4,)}).prepare()(None)
+        with closing(plain), pytest.raises(ValueError, match="no receiver came"):
+            plain.packets()
+            sink.write(packet(0))
+
+
+@pytest.mark.parametrize(("options", "says"), [
+    ({"bind": True}, "set curve_certificate, or say insecure: true"),
+    ({}, "set curve_server_key, or say insecure: true"),
+    ({"bind": True, "curve_server_key": "a.key"}, "to bind, give curve_certificate"),
+    ({"curve_clients": "clients"}, "to connect, give curve_server_key"),
+    ({"curve_certificate": "me.key_secret"}, "encryption needs curve_server_key here"),
+    ({"bind": True, "curve_clients": "clients"}, "encryption needs curve_certificate here"),
+])
+def test_options_of_encryption_fit_the_end_that_the_sink_is(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        ZmqPushConfig.model_validate({"endpoint": "tcp://192.0.2.7:5557", **options}).check(FORMAT)
