@@ -28,6 +28,7 @@ class LayerCard:
     """What the card says of one layer: enough to check a graph. tick_us is None in event mode and for delays.
 
     grid_us, of delays: the greatest length that all of them are multiples of (0: none delays), None where it is not known.
+    shape_out, of layers whose units lie in an image: (channels, height, width).
     """
 
     name: str
@@ -36,6 +37,7 @@ class LayerCard:
     n_out: int
     settings: dict[str, Any] = field(default_factory=dict)  # the spec's fields that are not arrays
     grid_us: int | None = None
+    shape_out: tuple[int, ...] | None = None
 
     @property
     def tick_us(self) -> int | None:
@@ -89,6 +91,8 @@ def save_model(path: str | Path, model: Model) -> None:
         layers.append({"name": name, "type": spec_type(spec), "n_in": spec.n_in, "n_out": spec.n_out, "settings": settings})
         if isinstance(spec, DelaySpec):
             layers[-1]["grid_us"] = int(np.gcd.reduce(spec.delay_us))
+        if (shape_out := getattr(spec, "shape_out", None)) is not None:
+            layers[-1]["shape_out"] = shape_out
     card = {"version": VERSION, "input": dataclasses.asdict(model.input), "layers": layers, "trained_on": model.trained_on,
             "metrics": model.metrics, "revision": model.revision, "sha256": _digest(arrays)}
     content = save(arrays, metadata={"card": json.dumps(card, sort_keys=True, separators=(",", ":"))})

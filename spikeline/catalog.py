@@ -10,6 +10,7 @@ from operators.arbiter_lines import ArbiterLinesConfig
 from operators.background_activity import BackgroundActivityConfig
 from operators.bernoulli import BernoulliConfig
 from operators.cochlea import CochleaConfig
+from operators.conv_lif import ConvLIFConfig
 from operators.crop_pool import CropPoolConfig
 from operators.cuba_lif import CubaLIFConfig
 from operators.delay import DelayConfig
@@ -112,6 +113,7 @@ OPERATORS: dict[str, type[OperatorConfig]] = {
     "recurrent_lif": RecurrentLIFConfig,
     "mps_lif": MPSLIFConfig,
     "cuba_lif": CubaLIFConfig,
+    "conv_lif": ConvLIFConfig,
     "delay": DelayConfig,
     "readout": ReadoutConfig,
     "residual": ResidualConfig,

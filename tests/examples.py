@@ -24,6 +24,7 @@ from pipeline.layer_spec import (
     RecurrentLIFSpec,
     SynapticDelaySpec,
 )
+from pipeline.layer_spec import ConvLIFSpec, DelaySpec, LIFSpec, ReadoutSpec
 from pipeline.model_file import Model, save_model
 from pipeline.packet import Format, Packet
 from pipeline.packet_log import PacketLogWriter
@@ -139,6 +140,10 @@ OPERATORS = [
     OperatorExample({"type": "cochlea", "mode": "exact", "channels": 70, "level": "none", "loudness": 0.5}, VOICE, misfit=DVS),
     OperatorExample({"type": "cochlea", "channels": 70, "level": "file", "window": "hann", "loudness": 3}, VOICE, misfit=DVS,
                     excluded={contract.check_finish_gives_all: "the level of an episode is known at its end alone"}),
+    OperatorExample({"type": "conv_lif", "model": MODEL, "layer": "conv"}, misfit=ANY_TIME),
+    OperatorExample({"type": "conv_lif", "model": MODEL, "layer": "conv_max"}, misfit=SOUND),
+    OperatorExample({"type": "conv_lif", "model": MODEL, "layer": "conv_event_mode"}),
+    OperatorExample({"type": "conv_lif", "model": MODEL, "layer": "conv_depthwise"}, Format("graded", (2, 8, 8)), misfit=HIDDEN),
     OperatorExample({"type": "crop_pool", "to": [2, 3, 5]}),
     OperatorExample({"type": "crop_pool", "crop": [2, 1, 4, 6], "to": [2, 3, 2]}),
     OperatorExample({"type": "crop_pool", "to": [4]}, SOUND),
@@ -328,6 +333,7 @@ def model() -> Model:
     wide, narrow = rng.normal(0.1, 0.5, (DVS.size, 12)), rng.normal(0.1, 0.5, (12, 12))
     tau_ms = rng.uniform(1, 20, 12)
     score = rng.normal(0, 1, (12, 3))
+    draw = np.random.default_rng(8)
     one, short_ms, long_ms = np.array(1.0), np.array(5.0), np.array(20.0)
     return Model(DVS, {
         "hidden": LIFSpec(wide, short_ms, one, tick_us=1000),
@@ -335,6 +341,12 @@ def model() -> Model:
         "event_mode": LIFSpec(wide, tau_ms, one),
         "driven": LIFSpec(narrow, tau_ms, one, tick_us=1000, bias=rng.uniform(-0.1, 0.4, 12)),
         "from_sound": LIFSpec(narrow, tau_ms, one, tick_us=1000),
+        "conv": ConvLIFSpec(draw.normal(0.1, 0.5, (3, 2, 3, 3)), draw.uniform(2, 20, 3), one, DVS.shape, stride=2, padding=1,
+                            tick_us=1000),
+        "conv_max": ConvLIFSpec(draw.normal(0.1, 0.5, (4, 2, 3, 2)), short_ms, one, DVS.shape, dilation=(1, 2), pool_size=2,
+                                tick_us=1700, reset="to_zero", bias=draw.uniform(-0.1, 0.4, 4)),
+        "conv_event_mode": ConvLIFSpec(draw.normal(0.2, 0.4, (3, 2, 3, 3)), draw.uniform(2, 20, 3), one, DVS.shape, padding=1),
+        "conv_depthwise": ConvLIFSpec(draw.normal(0.1, 0.7, (4, 1, 3, 3)), short_ms, one, DVS.shape, groups=2, tick_us=1000),
         "delay": DelaySpec(rng.integers(0, 9, 12) * 1000),
         "any_delay": DelaySpec(rng.integers(0, 9_000, 12)),
         "long_delay": DelaySpec(rng.integers(50, 90, 12) * 1000),

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from pipeline.layer_spec.checks import decay
 from pipeline.layer_spec.cuba_lif import CubaLIFSpec
+from pipeline.layer_spec.conv import ConvLIFSpec
 from pipeline.layer_spec.delay import DelaySpec
 from pipeline.layer_spec.lif import LIFSpec, Reset
 from pipeline.layer_spec.mps_lif import MPSLIFSpec
@@ -20,6 +21,7 @@ from pipeline.layer_spec.synaptic_delay import SynapticDelaySpec
 __all__ = [
     "SPECS",
     "CubaLIFSpec",
+    "ConvLIFSpec",
     "DelaySpec",
     "LIFSpec",
     "LayerSpec",
@@ -35,6 +37,7 @@ __all__ = [
 
 LayerSpec: TypeAlias = (
     CubaLIFSpec
+    ConvLIFSpec
     | DelaySpec
     | LIFSpec
     | MPSLIFSpec
@@ -44,6 +47,7 @@ LayerSpec: TypeAlias = (
 )
 SPECS: dict[str, type] = {
     "cuba_lif": CubaLIFSpec,
+    "conv_lif": ConvLIFSpec,
     "delay": DelaySpec,
     "lif": LIFSpec,
     "mps_lif": MPSLIFSpec,
