@@ -182,8 +182,8 @@ class ConvLIF:
         self._touched, self._hot, self._fed = (np.zeros(n + 1, np.int64) for n in (law.cells, law.cells, law.sums))
         self._find_marked()
         room = max(law.n_out, LEAST_ROOM)
-        found, room, buckets = (np.empty(n, np.int64) for n in (law.n_out, law.cells + 1, BUCKETS + 1))
-        self._scratch = found, np.zeros(law.c_out, np.int64), self._hot, room, buckets
+        found, other, buckets = (np.empty(n, np.int64) for n in (law.n_out, law.cells + 1, BUCKETS + 1))
+        self._scratch = found, np.zeros(law.c_out, np.int64), self._hot, other, buckets
         self._most = np.empty(law.c, np.float32)
         self._out = np.empty(room, np.int64), np.empty(room, np.uint32)
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from pipeline.config import component
 from pipeline.layer_spec import (
+    ConvLIFSpec,
     CubaLIFSpec,
     DelaySpec,
     LayerSpec,
@@ -24,7 +25,6 @@ from pipeline.layer_spec import (
     RecurrentLIFSpec,
     SynapticDelaySpec,
 )
-from pipeline.layer_spec import ConvLIFSpec, DelaySpec, LIFSpec, ReadoutSpec
 from pipeline.model_file import Model, save_model
 from pipeline.packet import Format, Packet
 from pipeline.packet_log import PacketLogWriter

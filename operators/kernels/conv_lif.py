@@ -254,7 +254,7 @@ def find_hot(n, tick, c, pixels, cells, firing, scratch):
         for j in range(np.uint64(c)):
             found = found + np.int32(v[own + j] >= ceiling[first + j])
         hot[n_hot] = q
-        n_hot += found > 0
+        n_hot += int(found > 0)
     if not in_order:
         order_cells(n_hot, hot, scratch[3], scratch[4])
     return n_hot
@@ -293,7 +293,7 @@ def fire(n_hot, t_us, c, pixels, cells, firing, to_zero, scratch, out):
         for j in range(np.uint64(c)):
             again = again + np.int32(v[own + j] >= ceiling[first + j])
         hot[kept] = q
-        kept += again > 0
+        kept += int(again > 0)
     if n_found == 0:
         return n_found, kept
     begin = 0

@@ -36,8 +36,8 @@ __all__ = [
 ]
 
 LayerSpec: TypeAlias = (
-    CubaLIFSpec
     ConvLIFSpec
+    | CubaLIFSpec
     | DelaySpec
     | LIFSpec
     | MPSLIFSpec
@@ -46,8 +46,8 @@ LayerSpec: TypeAlias = (
     | SynapticDelaySpec
 )
 SPECS: dict[str, type] = {
-    "cuba_lif": CubaLIFSpec,
     "conv_lif": ConvLIFSpec,
+    "cuba_lif": CubaLIFSpec,
     "delay": DelaySpec,
     "lif": LIFSpec,
     "mps_lif": MPSLIFSpec,
