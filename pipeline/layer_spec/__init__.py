@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from pipeline.layer_spec.checks import decay
-from pipeline.layer_spec.cuba_lif import CubaLIFSpec
 from pipeline.layer_spec.conv import ConvLIFSpec
+from pipeline.layer_spec.cuba_lif import CubaLIFSpec
 from pipeline.layer_spec.delay import DelaySpec
 from pipeline.layer_spec.lif import LIFSpec, Reset
 from pipeline.layer_spec.mps_lif import MPSLIFSpec
@@ -20,8 +20,8 @@ from pipeline.layer_spec.synaptic_delay import SynapticDelaySpec
 
 __all__ = [
     "SPECS",
-    "CubaLIFSpec",
     "ConvLIFSpec",
+    "CubaLIFSpec",
     "DelaySpec",
     "LIFSpec",
     "LayerSpec",
