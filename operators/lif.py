@@ -15,8 +15,11 @@ from pipeline.layer_spec import LIFSpec
 from pipeline.packet import NO_TIMES, NO_UNITS, NO_VALUES, Format, Packet
 
 LAST, OPEN, UNSETTLED, STOP, CURSOR = range(5)  # the entries of the kernel's clock
-LEAST_ROOM = 4096  # spikes that the output buffer takes at least
+LEAST_ROOM = 8192  # spikes that the output buffer takes at least
 KEPT_TICKS, KEPT_ENTRIES = 1024, 2**18  # how far the table of decays reaches at most, and its greatest size
+LANES, COLUMNS = 64, 32  # what the kernel rounds the length of v, and of a row of weights, up to
+MASKS = 64  # ticks whose spikes the kernel holds as masks before it writes them
+ALIGNMENT = 64  # bytes, a line of the cache
 
 
 class LIFConfig(OperatorConfig):
@@ -71,23 +74,46 @@ class Law:
     """What all operators of one layer share: the arrays of the spec as the kernel takes them. Nothing of it ever changes."""
 
     def __init__(self, spec: LIFSpec) -> None:
-        from operators.kernels.lif import fill_kept, run_ticks
+        from operators.kernels import lif as kernels
 
-        self.run_ticks = run_ticks
-        self.n_out = spec.n_out
-        self.tick_us = spec.tick_us or 1
-        self.weight, self.threshold = spec.weight, spec.threshold
-        self.ceiling = ceiling(spec)
-        self.bias = np.empty(0, np.float32) if spec.bias is None else spec.bias
+        self.run_ticks = kernels.run_ticks
+        self.n_out, self.tick_us = spec.n_out, spec.tick_us or 1
+        self.lanes = rounded_up(spec.n_out, LANES)
+        self.slack = kernels.SLACK
+        self.room = max(self.lanes, LEAST_ROOM)
+        self.weight = rows(spec.weight)
+        self.threshold, self.ceiling = (padded(array, self.lanes, np.inf) for array in (spec.threshold, ceiling(spec)))
+        self.bias = np.empty(0, np.float32) if spec.bias is None else padded(spec.bias, self.lanes, 0)
         event_mode = int(spec.tick_us is None)
-        self.modes = (self.tick_us, event_mode, int(spec.reset == "to_zero"))
-        self.rate = spec.tau_ms.astype(np.float64) * 1000 if event_mode else spec.decay().astype(np.float64)
-        self.kept = np.empty((0, spec.n_out), np.float32)
-        if (self.rate == self.rate[0]).all():
-            self.rate = self.rate[:1]
-        elif spec.bias is None:
-            self.kept = np.empty((max(2, min(KEPT_TICKS, KEPT_ENTRIES // spec.n_out)), spec.n_out), np.float32)
-            fill_kept(self.rate, event_mode, self.kept)
+        self.modes = (self.tick_us, event_mode, int(spec.reset == "to_zero"), np.float32(0), kernels.BITS)
+        rate = spec.tau_ms.astype(np.float64) * 1000 if event_mode else spec.decay().astype(np.float64)
+        self.rate = rate[:1] if (rate == rate[0]).all() else padded(rate, self.lanes, 0)
+        self.kept = np.empty((max(2, min(KEPT_TICKS, KEPT_ENTRIES // self.rate.size)), self.rate.size), np.float32)
+        kernels.fill_kept(self.rate, event_mode, self.kept)
+
+
+def rounded_up(n: int, step: int) -> int:
+    return -(-n // step) * step
+
+
+def padded(values: np.ndarray, length: int, filler: float) -> np.ndarray:
+    """`values` with `filler` behind them, up to the length."""
+    array = np.full(length, filler, values.dtype)
+    array[: values.shape[0]] = values
+    return array
+
+
+def rows(weight: np.ndarray) -> np.ndarray:
+    """weight (n_in, n_out) as the kernel takes it: rows that begin at lines of the cache, and a last row whose addition changes
+    nothing, -0.0: v + -0.0 is v bit for bit, as v + 0.0 is not where v is -0.0."""
+    n_in, n_out = weight.shape
+    columns = rounded_up(n_out, COLUMNS)
+    memory = np.empty((n_in + 1) * columns * 4 + ALIGNMENT, np.uint8)
+    begin = -memory.ctypes.data % ALIGNMENT
+    array = memory[begin : begin + (n_in + 1) * columns * 4].view(np.float32).reshape(n_in + 1, columns)
+    array[:] = -0.0
+    array[:n_in, :n_out] = weight
+    return array
 
 
 def ceiling(spec: LIFSpec) -> np.ndarray:
@@ -113,17 +139,17 @@ class LIF:
     def __init__(self, law: Law, state: State | None) -> None:
         self._law = law
         self._tick_us = law.tick_us
-        self._v = np.zeros(law.n_out, np.float32)
+        self._v = np.zeros(law.lanes, np.float32)  # zeros behind the n_out membranes
         self._clock = np.zeros(5, np.int64)  # as the kernel has it
         self._started, self._end_us, self._out_us, self._events, self._spikes = 0, 0, 0, 0, 0
         self._clock[UNSETTLED] = (self._v >= law.ceiling).any()  # where the bias alone reaches the threshold
         if state is not None:
-            self._v[:] = state["v"]
+            self._v[: law.n_out] = state["v"]
             self._clock[:3] = state["ticks"]
             self._started, self._end_us, self._out_us, self._events, self._spikes = state["clock"].tolist()
         self._pending = bool(self._clock[OPEN] or self._clock[UNSETTLED])
-        self._out_t_us = np.empty(max(law.n_out, LEAST_ROOM), np.int64)
-        self._out_unit = np.empty(max(law.n_out, LEAST_ROOM), np.uint32)
+        self._masks = np.empty((MASKS, law.lanes // 32), np.uint32), np.empty(MASKS, np.int64)
+        self._out = np.empty(law.room + law.slack, np.int64), np.empty(law.room + law.slack, np.uint32)
 
     def process(self, packet: Packet) -> Packet:
         if not self._started:
@@ -136,7 +162,7 @@ class LIF:
 
     def snapshot(self) -> State:
         clock = [self._started, self._end_us, self._out_us, self._events, self._spikes]
-        return {"v": self._v.copy(), "ticks": self._clock[:3].copy(), "clock": np.array(clock, np.int64)}
+        return {"v": self._v[: self._law.n_out].copy(), "ticks": self._clock[:3].copy(), "clock": np.array(clock, np.int64)}
 
     def report(self) -> dict[str, Any]:
         return {"spikes": self._spikes, "synaptic_operations": self._events * self._law.n_out}
@@ -166,10 +192,10 @@ class LIF:
         full = True
         while full:
             n = law.run_ticks(self._v, clock, law.weight, law.threshold, law.ceiling, law.bias, law.rate, law.kept, *law.modes,
-                              t_us, unit, value, self._out_t_us, self._out_unit)
-            full = n + law.n_out > self._out_t_us.shape[0]
+                              t_us, unit, value, *self._masks, *self._out)
+            full = n + law.lanes > law.room
             if n:
-                parts.append((self._out_t_us[:n].copy(), self._out_unit[:n].copy()))
+                parts.append((self._out[0][:n].copy(), self._out[1][:n].copy()))
                 self._spikes += n
         self._pending = bool(clock[OPEN] or clock[UNSETTLED])
         if len(parts) > 1:

@@ -124,6 +124,24 @@ def test_skipping_silence_gives_the_spikes_of_running_every_tick(seed, tick_us):
     assert spikes(play(spec, episode, upstream=Format("spikes", (4,)))) == truth
 
 
+@pytest.mark.parametrize("n_out", [1, 31, 33, 64, 65, 130])
+@pytest.mark.parametrize("reset", ["subtract", "to_zero"])
+def test_any_number_of_neurons_and_of_events_a_tick_equals_the_plain_truth(n_out, reset):
+    rng = np.random.default_rng(n_out)
+    counts = rng.permutation(24)  # events in tick k: every number from none to more than two groups of eight
+    t_us = np.repeat(np.arange(24) * 1000, counts)
+    episode = Packet(0, 24_000, t_us, rng.integers(0, 9, t_us.size).astype(np.uint32))
+    weight = rng.normal(0.02, 0.2, (9, n_out))
+    weight[:, 0] = -0.0  # zeros keep their sign
+    spec = LIFSpec(weight, 20.0, 1.0, 1000, reset)
+    operator = lif.make(spec, Format("spikes", (9,)))(None)
+    out = glue([*(operator.process(packet) for packet in recut(episode, [300, 7001, 7002, 15_500])), operator.finish()])
+    truth, v = naive.lif(spec, episode)
+    assert truth or n_out == 1
+    assert spikes(out) == truth
+    assert operator.snapshot()["v"].tobytes() == np.array(v, np.float32).tobytes()
+
+
 # --- packets ---
 
 
