@@ -162,7 +162,7 @@ def list_samples(config: DvsDatasetConfig) -> tuple[tuple[str, ...], list[Sample
         Sample(path, label)
         for label, folder in enumerate(folders)
         if folder.is_dir()
-        for path in sorted(folder.iterdir(), key=lambda path: _natural(path.name))
+        for path in sorted(folder.iterdir(), key=lambda path: natural(path.name))
         if fnmatchcase(path.name, config.files) and not path.name.startswith(".") and path.is_file()
     ]
     if not samples:
@@ -176,7 +176,7 @@ def _class_folders(config: DvsDatasetConfig) -> list[Path]:
     found = {folder.name: folder for folder in config.path.iterdir() if folder.is_dir() and not folder.name.startswith(".")}
     if not found:
         raise ValueError(f"{config.path}: no class folders in it: a data set holds one folder a class, with the samples inside")
-    names = sorted(found, key=_natural)
+    names = sorted(found, key=natural)
     chosen = names if config.classes is None else list(config.classes)
     # A class of the model's that this data set has no samples of is fine; beside a folder left out it looks like a misspelling.
     unknown = [name for name in chosen if name not in found]
@@ -187,7 +187,7 @@ def _class_folders(config: DvsDatasetConfig) -> list[Path]:
     return [config.path / name for name in chosen]
 
 
-def _natural(name: str) -> tuple[Any, ...]:
+def natural(name: str) -> tuple[Any, ...]:
     """The sort key by which 10 comes after 9."""
     parts = [part for part in re.split(r"([0-9]+)", name) if part]
     return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts), name

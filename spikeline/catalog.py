@@ -62,6 +62,8 @@ from sources.merge import MergeConfig
 from sources.prophesee_camera import PropheseeCameraConfig
 from sources.recorded import RecordedConfig
 from sources.shd import ShdConfig
+from sources.sound_dataset import SoundDatasetConfig
+from sources.sound_file import SoundFileConfig
 from sources.timing_task import TimingTaskConfig
 from sources.tonic import TonicConfig
 from sources.udp_receive import UdpReceiveConfig
@@ -74,6 +76,8 @@ SOURCES: dict[str, type[SourceConfig]] = {
     "dvs_dataset": DvsDatasetConfig,
     "dvs_scene": DvsSceneConfig,
     "shd": ShdConfig,
+    "sound_dataset": SoundDatasetConfig,
+    "sound_file": SoundFileConfig,
     "images": ImagesConfig,
     "timing_task": TimingTaskConfig,
     "tonic": TonicConfig,

@@ -35,6 +35,7 @@ from tests.contract_sinks import SinkCase
 from tests.contract_sources import SourceCase
 from tests.packets import recording, recut
 from tests.writers_samples import few_frames, few_images, few_utterances
+from tests.writers_sound import few_sounds
 
 CATALOG = make_catalog(custom=False)
 DVS = Format("spikes", (2, 8, 8))
@@ -232,6 +233,13 @@ SOURCES = [
     SourceExample({"type": "shd", "path": "{folder}/SHD/shd_test.h5"}, files=few_utterances),
     SourceExample({"type": "shd", "path": "{folder}/SHD/shd_test.h5", "shuffle": True, "limit": 3, "end_ms": 40},
                   files=few_utterances),
+    SourceExample({"type": "sound_dataset", "path": "{folder}/flat", "rate_hz": 12_000, "lead_ms": 3, "shuffle": True},
+                  files=few_sounds),
+    SourceExample({"type": "sound_dataset", "path": "{folder}/nested", "files": "*.wav", "exclude": ["b*"], "tail_ms": 7},
+                  files=few_sounds),
+    SourceExample({"type": "sound_file", "path": "{folder}/flat/0_ann_1.wav", "loop": 2}, files=few_sounds),
+    SourceExample({"type": "sound_file", "path": "{folder}/nested/one/a.wav", "rate_hz": 9_000, "from_s": 0.004, "to_s": 0.05},
+                  files=few_sounds),
     SourceExample({"type": "images", "path": "{folder}/few-images-idx3-ubyte.gz", "presentation_ms": 9.5, "threshold": 0.3,
                    "shuffle": True}, files=few_images),
     SourceExample({"type": "tonic", "dataset": "SHD", "save_to": "{folder}", "options": {"train": False}}, files=few_utterances),
