@@ -120,6 +120,7 @@ class DvReceive(SensorSource):
         """Until the server hangs up or the source is closed."""
         reader = DvReader(self._config.width, self._config.height)
         self._connections += 1
+        self._mint.reconnected()
         connection.settimeout(min(self._config.wait_s, POLL_MS / 1e3))
         while not self._queue.closed:
             try:

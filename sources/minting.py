@@ -16,7 +16,8 @@ class Mint:
     Stream time is the sensor's, counted from its first event, which is stamped with the host time since the start. An event waits
     until a later microsecond has come, or silence: then nothing of its own microsecond can follow. In silence the end follows the
     host's clock, by the fit of the two clocks, less lateness_us. What arrives for an interval that was handed out is dropped and
-    counted in `lost`. A sensor whose clock falls back by more than a second has begun anew; its time goes on from here.
+    counted in `lost`. A sensor whose clock falls back by more than a second has begun anew, and so has one whose clock is more
+    than a second ahead after a reconnection; its time goes on from here.
 
     >>> mint = Mint(lateness_us=20)
     >>> packet = mint.add(np.array([700, 703, 703]), np.array([1, 2, 3], np.uint32), host_us=5)
@@ -34,6 +35,7 @@ class Mint:
         self._fit = ClockFit()
         self._t_us, self._unit = NO_TIMES, NO_UNITS  # the events of the newest microsecond
         self._lost = 0
+        self._doubtful = False  # whether the next events may be of another clock
         self.late = self.disordered = self.clock_resets = 0
 
     def add(self, sensor_us: np.ndarray, unit: np.ndarray, host_us: int, *, lost: int = 0) -> Packet:
@@ -42,7 +44,7 @@ class Mint:
         if not sensor_us.size:
             return self._packet(NO_TIMES, NO_UNITS, self.end_us)
         newest_us = int(sensor_us.max())
-        if self._shift_us is None or newest_us + self._shift_us < self.end_us - RESET_US:
+        if self._shift_us is None or self._began_anew(newest_us + self._shift_us, host_us):
             self.clock_resets += self._shift_us is not None
             self._begin(int(sensor_us.min()), host_us)
         assert self._shift_us is not None
@@ -89,6 +91,17 @@ class Mint:
     def sensor_us_at_0(self) -> int | None:
         """What the sensor's clock showed at stream time 0, by its latest start. None: no event has come."""
         return None if self._shift_us is None else -self._shift_us
+
+    def reconnected(self) -> None:
+        """The same sensor may follow, or another: what comes next is of the same clock if it is near what that should show."""
+        self._doubtful = True
+
+    def _began_anew(self, newest_us: int, host_us: int) -> bool:
+        """Whether the sensor's clock is another one than before. That it runs ahead tells so after a reconnection alone:
+        who replays a recording may be faster than real time."""
+        doubtful, self._doubtful = self._doubtful, False
+        ahead = doubtful and newest_us > self._fit.sensor_us(host_us) + RESET_US
+        return ahead or newest_us < self.end_us - RESET_US
 
     def _begin(self, sensor_us: int, host_us: int) -> None:
         """Let the sensor's time now be the host's; never before what was handed out."""

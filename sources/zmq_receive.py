@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 LOCAL = re.compile(r"ipc://.+|tcp://(127(\.\d{1,3}){3}|localhost|\[::1\]):(\d+|\*)")
 ENDPOINT = re.compile(r"ipc://.+|tcp://([^/:\s]+|\[[0-9a-fA-F:]+\]):(\d+|\*)")
 
+LEAST_PAUSE_MS, MOST_PAUSE_MS = 100, 2000  # between two attempts to connect
+
 
 class ZmqReceiveConfig(LiveConfig):
     """Receives a stream over ZeroMQ: the other end of the sink `zmq_publish`, or of any sender of `pipeline.wire` frames.
@@ -33,7 +35,8 @@ class ZmqReceiveConfig(LiveConfig):
 
     A gap in seq: with sub the interval is thinned: the next packet reaches back over it and `lost` counts one for each packet
     missed (their events are not known); an episode whose end was missed is ended. With pull it is an error. A publisher that
-    begins anew ends the episode; the stream goes on. A pipeline that resumes goes on with what the sender sends then.
+    begins anew ends the episode; the stream goes on. A connection that is lost is tried again, after 0.1 s to 2 s. A pipeline
+    that resumes goes on with what the sender sends then.
     An endpoint off this machine (neither ipc nor loopback) is refused unless it is encrypted (CURVE) or `insecure` is true:
     to connect, give `curve_server_key`, the sender's public key file, and `curve_certificate`, the own secret key file, if the
     sender lets in known clients alone; to bind, give `curve_certificate` and, to let in known senders alone, `curve_clients`.
@@ -138,6 +141,8 @@ class ZmqReceive(LiveSource):
         config = self._config
         socket = self._context.socket(zmq.SUB if config.pattern == "sub" else zmq.PULL)
         socket.set_hwm(config.high_water)
+        socket.setsockopt(zmq.RECONNECT_IVL, LEAST_PAUSE_MS)
+        socket.setsockopt(zmq.RECONNECT_IVL_MAX, MOST_PAUSE_MS)
         socket.setsockopt(zmq.IPV6, config.endpoint.startswith("tcp://["))
         keys.put_on(socket)
         if config.curve_clients is not None:

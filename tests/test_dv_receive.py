@@ -17,6 +17,7 @@ import pytest
 
 from pipeline.stage import SourceStage
 from pipeline.transport import MemoryLink
+from sources import dv_receive
 from sources.dv_receive import DvReader, DvReceiveConfig
 from tests.writers_aedat import Aedat4, unchanged
 
@@ -136,6 +137,35 @@ def test_a_server_that_comes_later_is_found():
         thread.start()
         assert sum(p.n for p in stream) == len(EVENTS)
     source.close()
+
+
+def test_a_lost_connection_is_tried_again_and_the_stream_goes_on(monkeypatch):
+    monkeypatch.setattr(dv_receive, "LEAST_PAUSE_S", 0.01)
+    later = [(t + 3_600_000_000, x, y, on) for t, x, y, on in EVENTS]  # of a server that was started anew, with another clock
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            for events in (EVENTS, later):
+                connection, _ = server.accept()
+                with connection:
+                    connection.sendall(stream_of(events)[: None if events is later else -5])  # the first breaks off
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        source = DvReceiveConfig(port=server.getsockname()[1], width=W, height=H, heartbeat_ms=10, lateness_ms=1).prepare()(None)
+        packets = []
+        for packet in source.packets():
+            packets.append(packet)
+            if sum(p.n for p in packets) >= 30 + 40:
+                break
+        report = source.report()
+        source.close()
+        thread.join()
+    assert np.concatenate([p.unit for p in packets]).tolist() == UNITS[:30] + UNITS
+    assert [p.begin_us for p in packets] == [0, *[p.end_us for p in packets[:-1]]]
+    assert packets[-1].end_us < 60_000_000  # not an hour later
+    assert report["connections"] >= 2
+    assert report["clock_resets"] == 1
 
 
 def test_a_unix_socket_is_read(tmp_path):

@@ -47,6 +47,23 @@ def test_an_event_later_than_the_lateness_is_dropped_and_counted():
     assert (packet.t_us.tolist(), packet.lost, mint.late) == ([900], 2, 2)
 
 
+def test_a_clock_that_is_far_ahead_after_a_reconnection_is_another_one():
+    mint = Mint(lateness_us=100)
+    arrive(mint, 0, 0)
+    arrive(mint, 10, 50_000_000)  # a replay that is faster than real time
+    mint.reconnected()
+    packet = arrive(mint, 60_000_000, 3_600_000_000, 3_600_000_007)
+    assert (packet.end_us, mint.clock_resets) == (60_000_007, 1)
+
+
+def test_a_clock_that_went_on_through_a_reconnection_is_the_same():
+    mint = Mint(lateness_us=100)
+    arrive(mint, 0, 500)
+    mint.reconnected()
+    packet = arrive(mint, 2_000_100, 2_000_503, 2_000_510)
+    assert (packet.end_us, mint.clock_resets) == (2_000_010, 0)
+
+
 def test_events_out_of_order_within_a_datagram_are_sorted():
     mint = Mint(lateness_us=100)
     packet = arrive(mint, 0, 10, 12, 11, 20)

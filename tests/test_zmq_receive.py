@@ -19,6 +19,7 @@ from pipeline.stage import SourceStage
 from pipeline.transport import MemoryLink
 from sinks.zmq_publish import ZmqPublishConfig
 from sinks.zmq_push import ZmqPushConfig
+from sources import zmq_receive
 from sources.zmq_receive import Stitcher, ZmqReceiveConfig
 from spikeline import load
 
@@ -232,6 +233,26 @@ def test_a_publisher_that_begins_anew_ends_the_episode():
     stitcher, got = stitched([data(RUN[0], 5), format_of(FORMAT, -1), data(RUN[0], 0)])
     assert [(p.begin_us, p.end_us, p.last) for p in got] == [(5, 10, False), (10, 10, True), (5, 10, False)]
     assert (stitcher.restarts, stitcher.missed) == (1, 0)
+
+
+def test_a_publisher_that_dies_and_comes_back_is_found_again(monkeypatch):
+    monkeypatch.setattr(zmq_receive, "LEAST_PAUSE_MS", 10)
+    got, endpoint = [], "tcp://127.0.0.1:*"
+    for turn in range(2):
+        with zmq.Context() as context, context.socket(zmq.XPUB) as publisher:
+            publisher.bind(endpoint)
+            if turn == 0:
+                endpoint = publisher.getsockopt_string(zmq.LAST_ENDPOINT)
+                source = ZmqReceiveConfig(connect=endpoint, shape=(4,), heartbeat_ms=10).prepare()(None)
+                stream = source.packets()
+            assert publisher.poll(10_000)  # the subscription
+            publisher.recv()
+            publisher.send_multipart(data(RUN[0], 0))
+            while sum(p.n for p in got if p is not None) < 2 * (turn + 1):
+                got.append(next(stream))
+    source.close()
+    assert source.report()["restarts"] == 1
+    assert [p.last for p in got if p is not None and (p.n or p.last)] == [False, True, False]
 
 
 def test_a_resumed_source_bridges_what_went_by_meanwhile():
