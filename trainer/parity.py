@@ -140,7 +140,8 @@ def format_after(spec: LayerSpec, format: Format) -> Format:
         return Format("decisions", (spec.n_out,), names=spec.names)
     if isinstance(spec, DelaySpec):
         return format
-    return dataclasses.replace(format, kind="spikes", shape=(spec.n_out,), tick_us=spec.tick_us, rate_hz=None)
+    shape = getattr(spec, "shape_out", (spec.n_out,))
+    return dataclasses.replace(format, kind="spikes", shape=shape, tick_us=spec.tick_us, rate_hz=None)
 
 
 def binned(packet: Packet, tick_us: int, n: int) -> Tensor:

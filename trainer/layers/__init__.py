@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline.layer_spec import (
+    ConvLIFSpec,
     CubaLIFSpec,
     DelaySpec,
     LayerSpec,
@@ -19,6 +20,7 @@ from pipeline.layer_spec import (
     RecurrentLIFSpec,
     SynapticDelaySpec,
 )
+from trainer.layers.conv import ConvLIF
 from trainer.layers.cuba_lif import CubaLIF
 from trainer.layers.delay import Delay, shift
 from trainer.layers.lif import LIF
@@ -33,6 +35,7 @@ __all__ = [
     "LIF",
     "MPSLIF",
     "SURROGATES",
+    "ConvLIF",
     "CubaLIF",
     "Delay",
     "Layer",
@@ -51,7 +54,8 @@ __all__ = [
 ]
 
 Layer = (
-    CubaLIF
+    ConvLIF
+    | CubaLIF
     | Delay
     | LIF
     | MPSLIF
@@ -60,6 +64,7 @@ Layer = (
     | SynapticDelay
 )
 MODULES: dict[type, Callable[..., Layer]] = {  # of each kind of spec: its module, from the spec and options
+    ConvLIFSpec: ConvLIF,
     CubaLIFSpec: CubaLIF,
     DelaySpec: Delay,
     LIFSpec: LIF,
