@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from operators.addressing import NO_OUT_VALUES, planes
+from operators.addressing import planes
+from operators.event_filter import EventFilter
 from pipeline.contract import Operator, OperatorConfig, State
-from pipeline.packet import NO_VALUES, Format, Packet
+from pipeline.packet import Format
 
 OUTSIDE = -(2**40)  # what row and column add up to is negative as soon as one of them is this
 
@@ -76,7 +77,7 @@ class CropPoolConfig(OperatorConfig):
         starts = np.arange(channels, dtype=np.int64)[:, None] * (to_height * to_width)
         row_to = np.where(row_to < 0, OUTSIDE, starts + row_to * to_width).ravel()
         fixed = (np.uint32(width), row_to, column_to)
-        return lambda state: CropPool(crop_pool, fixed, upstream.kind == "graded", state)
+        return lambda state: EventFilter(crop_pool, fixed, {}, state, graded=upstream.kind == "graded")
 
     def _target(self, upstream: Format) -> tuple[int, int, int]:
         """(channels, height, width) of what comes out."""
@@ -96,32 +97,6 @@ class CropPoolConfig(OperatorConfig):
         ratio = max(1, min(width // to_width, height // to_height))
         w, h = min(width, ratio * to_width), min(height, ratio * to_height)
         return (width - w) // 2, (height - h) // 2, w, h
-
-
-class CropPool:
-    """Moves the addresses. State: `end_us`, the time reached."""
-
-    def __init__(self, kernel: Callable[..., int], fixed: tuple[Any, ...], graded: bool, state: State | None) -> None:
-        self._kernel = kernel
-        self._fixed = fixed
-        self._graded = graded
-        self._end_us = 0 if state is None else int(state["end_us"])
-
-    def process(self, packet: Packet) -> Packet:
-        self._end_us = packet.end_us
-        if (n := packet.n) == 0:
-            return packet
-        t_us, unit = np.empty(n, np.int64), np.empty(n, np.uint32)
-        value = np.empty(n, np.float32) if self._graded else NO_OUT_VALUES
-        given = NO_VALUES if packet.value is None else packet.value
-        kept = self._kernel(packet.t_us, packet.unit, given, *self._fixed, t_us, unit, value)
-        return Packet(packet.begin_us, packet.end_us, t_us[:kept], unit[:kept], value[:kept] if self._graded else None)
-
-    def finish(self) -> Packet:
-        return Packet(self._end_us, self._end_us, value=NO_VALUES if self._graded else None)
-
-    def snapshot(self) -> State:
-        return {"end_us": np.array(self._end_us)}
 
 
 def _pooled(length: int, begin: int, size: int, to: int) -> np.ndarray:

@@ -6,12 +6,11 @@ import dataclasses
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-import numpy as np
 from pydantic import BeforeValidator, Field
 
-from operators.addressing import NO_OUT_VALUES
+from operators.event_filter import EventFilter
 from pipeline.contract import Operator, OperatorConfig, State
-from pipeline.packet import NO_VALUES, Format, Packet
+from pipeline.packet import Format
 
 
 def _unquoted(keep: Any) -> Any:
@@ -50,30 +49,4 @@ class PolarityConfig(OperatorConfig):
         first, end, fold = {
             "both": (0, units, units), "on": (pixels, units, pixels), "off": (0, pixels, pixels), "merge": (0, units, pixels)
         }[self.keep]  # fmt: skip
-        return lambda state: Polarity(polarity, (first, end, fold), upstream.kind == "graded", state)
-
-
-class Polarity:
-    """Runs the filter. State: `end_us`, the time reached."""
-
-    def __init__(self, kernel: Callable[..., int], fixed: tuple[int, int, int], graded: bool, state: State | None) -> None:
-        self._kernel = kernel
-        self._fixed = fixed
-        self._graded = graded
-        self._end_us = 0 if state is None else int(state["end_us"])
-
-    def process(self, packet: Packet) -> Packet:
-        self._end_us = packet.end_us
-        if (n := packet.n) == 0:
-            return packet
-        t_us, unit = np.empty(n, np.int64), np.empty(n, np.uint32)
-        value = np.empty(n, np.float32) if self._graded else NO_OUT_VALUES
-        given = NO_VALUES if packet.value is None else packet.value
-        kept = self._kernel(packet.t_us, packet.unit, given, *self._fixed, t_us, unit, value)
-        return Packet(packet.begin_us, packet.end_us, t_us[:kept], unit[:kept], value[:kept] if self._graded else None)
-
-    def finish(self) -> Packet:
-        return Packet(self._end_us, self._end_us, value=NO_VALUES if self._graded else None)
-
-    def snapshot(self) -> State:
-        return {"end_us": np.array(self._end_us)}
+        return lambda state: EventFilter(polarity, (first, end, fold), {}, state, graded=upstream.kind == "graded")

@@ -8,14 +8,13 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 from pydantic import Field
 
 from pipeline.contract import FilePath, Secret, Sink, SinkConfig, State
-from pipeline.packet import Format, Packet
+from pipeline.packet import Format
 from sinks.decisions_only import needs_decisions
 from sinks.network import DecisionJson, needs_cover
-from sinks.spool import NotDeliveredError, Spool
+from sinks.spool import NotDeliveredError, Spool, SpooledDecisions
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client
@@ -76,34 +75,22 @@ class MqttConfig(SinkConfig):
         return lambda state: Mqtt(self, texts, topic, 0 if state is None else int(state["seq"]))
 
 
-class Mqtt:
-    """Hands decisions, numbered from `seq`, to a spool whose thread publishes them and waits for the broker's word."""
+class Mqtt(SpooledDecisions):
+    """Its spool's thread publishes and waits for the broker's word."""
 
     def __init__(self, config: MqttConfig, texts: DecisionJson, topic: str, seq: int) -> None:
-        self._texts, self._topic, self._seq = texts, topic, seq
-        self._name = f"mqtt: {config.host}:{config.port}"
-        self._client = _connected(config, self._name)
+        name = f"mqtt: {config.host}:{config.port}"
+        self._topic = topic
+        self._client = _connected(config, name)
         self._acknowledged: set[int] = set()  # message numbers
         self._news = threading.Event()
+        spool = Spool(name, self._publish, capacity=config.spool, batch=BATCH, patience_s=config.patience_s)
+        super().__init__(texts, spool, seq, self._leave)
         self._client.on_disconnect, self._client.on_publish = self._lost, self._confirmed
-        self._spool = Spool(self._name, self._publish, capacity=config.spool, batch=BATCH, patience_s=config.patience_s)
 
-    def write(self, packet: Packet) -> None:
-        for text in self._texts.texts(packet, self._seq):
-            self._spool.put(text)
-            self._seq += 1
-
-    def snapshot(self) -> State:
-        """The promise that the broker has all decisions so far, `seq` of them."""
-        self._spool.flush()
-        return {"seq": np.array(self._seq, np.int64)}
-
-    def close(self) -> None:
-        try:
-            self._spool.close()
-        finally:
-            self._client.disconnect()
-            self._client.loop_stop()
+    def _leave(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
 
     def _publish(self, batch: list[str], stop: threading.Event) -> None:
         """The client sends again, once it is connected again, what was not acknowledged."""

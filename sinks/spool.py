@@ -1,4 +1,4 @@
-"""A bounded spool between a pipeline and a receiver that may be away for a while: texts in, batches that arrive out."""
+"""A bounded spool between a pipeline and a receiver that may be away: texts, or decisions, in; batches that arrive out."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ import time
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
+
+import numpy as np
+
+from pipeline.contract import State
+from pipeline.packet import Packet
+from sinks.network import DecisionJson
 
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 10.0
 
@@ -113,3 +119,26 @@ class Spool:
             own = isinstance(error, ValueError)
             self._failure = ValueError(f"{self._name}: {error if own else f'{type(error).__name__}: {error}'}")
             self._changed.notify_all()
+
+
+class SpooledDecisions:
+    """A sink that hands decisions, numbered from `seq`, to a spool; `hang_up` is called at the end, whatever happened."""
+
+    def __init__(self, texts: DecisionJson, spool: Spool, seq: int, hang_up: Callable[[], None]) -> None:
+        self._texts, self._spool, self._seq, self._hang_up = texts, spool, seq, hang_up
+
+    def write(self, packet: Packet) -> None:
+        for text in self._texts.texts(packet, self._seq):
+            self._spool.put(text)
+            self._seq += 1
+
+    def snapshot(self) -> State:
+        """The promise that the receiver has all decisions so far, `seq` of them."""
+        self._spool.flush()
+        return {"seq": np.array(self._seq, np.int64)}
+
+    def close(self) -> None:
+        try:
+            self._spool.close()
+        finally:
+            self._hang_up()

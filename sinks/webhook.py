@@ -9,14 +9,13 @@ from collections.abc import Callable
 from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
-import numpy as np
 from pydantic import Field
 
 from pipeline.contract import FilePath, Secret, Sink, SinkConfig, State
-from pipeline.packet import Format, Packet
+from pipeline.packet import Format
 from sinks.decisions_only import needs_decisions
 from sinks.network import DecisionJson, needs_cover
-from sinks.spool import NotDeliveredError, Spool
+from sinks.spool import NotDeliveredError, Spool, SpooledDecisions
 
 PASSING = (408, 425, 429)  # refusals that later attempts may not meet
 
@@ -65,34 +64,15 @@ class WebhookConfig(SinkConfig):
         self.check(upstream)
         context = _trust(self.ca_file) if _split(self.url).scheme == "https" else None
         texts = DecisionJson(upstream, stream)
-        return lambda state: Webhook(self, texts, context, 0 if state is None else int(state["seq"]))
+        return lambda state: _posting(self, texts, context, 0 if state is None else int(state["seq"]))
 
 
-class Webhook:
-    """Hands decisions, numbered from `seq`, to a spool whose thread posts them over one connection that is kept open."""
-
-    def __init__(self, config: WebhookConfig, texts: DecisionJson, context: ssl.SSLContext | None, seq: int) -> None:
-        self._texts, self._seq = texts, seq
-        poster = _Poster(config, context)
-        self._poster = poster
-        self._spool = Spool(f"webhook: {poster.shown}", poster.post, capacity=config.spool, batch=config.batch,
-                            patience_s=config.patience_s)
-
-    def write(self, packet: Packet) -> None:
-        for text in self._texts.texts(packet, self._seq):
-            self._spool.put(text)
-            self._seq += 1
-
-    def snapshot(self) -> State:
-        """The promise that the receiver has all decisions so far, `seq` of them."""
-        self._spool.flush()
-        return {"seq": np.array(self._seq, np.int64)}
-
-    def close(self) -> None:
-        try:
-            self._spool.close()
-        finally:
-            self._poster.close()
+def _posting(config: WebhookConfig, texts: DecisionJson, context: ssl.SSLContext | None, seq: int) -> SpooledDecisions:
+    """A spool whose thread posts over one connection that is kept open."""
+    poster = _Poster(config, context)
+    spool = Spool(f"webhook: {poster.shown}", poster.post, capacity=config.spool, batch=config.batch,
+                  patience_s=config.patience_s)
+    return SpooledDecisions(texts, spool, seq, poster.close)
 
 
 class _Poster:

@@ -11,7 +11,8 @@ import pytest
 
 from pipeline.packet import Format, Packet
 from sinks import spool
-from sinks.webhook import Webhook, WebhookConfig
+from sinks.spool import SpooledDecisions
+from sinks.webhook import WebhookConfig
 from tests.servers import HttpReceiver, free_port
 
 FORMAT = Format("decisions", (2,), names=("a", "b"))
@@ -29,7 +30,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HttpReceiver]:
         yield found
 
 
-def hook(server: HttpReceiver, path: str = "/d", **options: Any) -> Webhook:
+def hook(server: HttpReceiver, path: str = "/d", **options: Any) -> SpooledDecisions:
     config = WebhookConfig(url=f"http://127.0.0.1:{server.port}{path}", **{"patience_s": 20.0, **options})
     return config.prepare(FORMAT, "cam")(None)  # type: ignore[return-value]
 
