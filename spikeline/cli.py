@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from spikeline.commands import convert, evaluate, look, own_tests, run, timing_sets, train
+from spikeline.commands import convert, evaluate, look, nir, own_tests, run, timing_sets, train
 
 app = typer.Typer(
     help="A streaming event-processing pipeline: event sensors and recordings to spiking networks to live decisions.",
@@ -27,6 +27,9 @@ app.command("test")(own_tests.own_tests)
 app.command()(look.info)
 app.command()(convert.convert)
 app.command()(train.train)
+app.command("import-nir")(nir.import_nir)
+app.command("export-nir")(nir.export_nir)
+app.command("check-nir")(nir.check_nir)
 app.command()(evaluate.evaluate)
 app.command("timing-sets")(timing_sets.timing_sets)
 

@@ -137,7 +137,7 @@ def _with_convolution(map: Map, step: Step) -> Map:
         raise CannotCarry(step.name, f"its kernel does not fit into {shape[1:]} pixels")
     out = convolution.shape_out
     bias = np.asarray(node.bias, np.float64)
-    return Map(map.shape_in, (out[0], out[2]) if one else out, convolution=convolution, bias=bias if bias.any() else None)
+    return Map(map.shape_in, out, convolution=convolution, bias=bias if bias.any() else None)
 
 
 def _inputs_of(weight: np.ndarray, groups: int) -> np.ndarray:
@@ -212,7 +212,7 @@ def _pair(value: Any, one: bool) -> tuple[int, int]:
 
 def _padding(padding: Any, weight: np.ndarray, stride: tuple[int, int], dilation: tuple[int, int], one: bool,
              step: Step) -> tuple[int, int]:
-    text = padding.decode() if isinstance(padding, bytes) else padding
+    text = str(padding.decode() if isinstance(padding, bytes) else padding)
     if text == "valid":
         return 0, 0
     if text == "same":

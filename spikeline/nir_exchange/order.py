@@ -106,3 +106,18 @@ def _only(graph: Any, kind: str, prefix: str) -> str:
 
 def _next(graph: Any, name: str) -> list[str]:
     return [str(b) for a, b in dict.fromkeys(graph.edges) if a == name]
+
+
+def write_graph(path: Path, graph: Any) -> None:
+    """The file appears whole or not at all."""
+    import os
+
+    import nir
+
+    partial = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nir.write(partial, graph)
+        os.replace(partial, path)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot write {path}: {error.strerror}; choose another path") from None

@@ -68,6 +68,9 @@ def import_graph(graph: Any, options: Options) -> tuple[Model, dict[str, str]]:
     for place, step in enumerate(chain):
         _take(state, step, place == len(chain) - 1)
     _finish(state)
+    first = next(iter(state.layers.values()))
+    if isinstance(first, ConvLIFSpec):  # of Conv1d, a picture of one row
+        shape = first.shape_in
     return Model(Format("spikes", shape), state.layers, "imported from NIR"), state.fate
 
 
@@ -254,6 +257,8 @@ def _drive(bias: np.ndarray | None, leak: Leak) -> np.ndarray | None:
 
 
 def _flat(values: np.ndarray, shape: tuple[int, ...], step: Step) -> np.ndarray:
+    if values.size == np.prod(shape):  # a row of channels x length is the same as channels x 1 x length
+        return values.ravel().copy()
     try:
         return np.broadcast_to(values, shape).ravel().copy()
     except ValueError:
