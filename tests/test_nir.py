@@ -96,7 +96,8 @@ def test_scales_fold_into_the_weights_before_and_behind():
 
 def test_integrate_and_fire_and_thresholds_are_the_ends_of_the_leak():
     w = weights(5, 9)
-    model, _ = import_graph(chain(nir.Input(np.array([9])), nir.Linear(w), nir.IF(r=np.full(5, 1000.0), v_threshold=np.ones(5))), TICK)
+    node = nir.IF(r=np.full(5, 1000.0), v_threshold=np.ones(5))
+    model, _ = import_graph(chain(nir.Input(np.array([9])), nir.Linear(w), node), TICK)
     x = spikes_in((9,))
     np.testing.assert_array_equal(run(model, x), lif_by_hand(x @ w.T, np.ones(5)))
     model, _ = import_graph(chain(nir.Input(np.array([9])), nir.Linear(w), nir.Threshold(np.full(5, 0.8))), TICK)
@@ -136,7 +137,8 @@ def test_convolutions_become_conv_lif(options):
     w = weights(4, 2 // options.get("groups", 1), 3, 3)
     x = spikes_in((2, 7, 8))
     expected = conv(x, w, **options) * 8 * (1 - KEEP)
-    model, _ = import_graph(chain(nir.Input(np.array([2, 7, 8])), conv2d(w, (7, 8), **options), neurons(expected.shape[1:])), TICK)
+    node = conv2d(w, (7, 8), **options)
+    model, _ = import_graph(chain(nir.Input(np.array([2, 7, 8])), node, neurons(expected.shape[1:])), TICK)
     assert isinstance(model.layers["lif"], ConvLIFSpec)
     np.testing.assert_array_equal(run(model, x).reshape(expected.shape), lif_by_hand(expected, KEEP))
 
@@ -252,11 +254,12 @@ def test_what_cannot_be_carried_is_named_with_the_reason(graph, node, reason):
 def random_model() -> Model:
     rng = np.random.default_rng(8)
     return Model(Format("spikes", (2, 6, 6)), {
-        "first": ConvLIFSpec(rng.normal(0, 0.4, (3, 2, 3, 3)), 20.0, rng.uniform(0.5, 1, 3), (2, 6, 6), (2, 2), (1, 1), tick_us=1000,
-                             bias=rng.uniform(0, 0.01, 3)),
+        "first": ConvLIFSpec(rng.normal(0, 0.4, (3, 2, 3, 3)), 20.0, rng.uniform(0.5, 1, 3), (2, 6, 6), (2, 2), (1, 1),
+                             tick_us=1000, bias=rng.uniform(0, 0.01, 3)),
         "wait": DelaySpec(rng.integers(0, 9000, 27)),
         "second": LIFSpec(rng.normal(0, 0.5, (27, 8)), rng.uniform(5, 30, 8), rng.uniform(0.5, 1, 8), 1000, "to_zero"),
-        "third": RecurrentLIFSpec(rng.normal(0, 0.5, (8, 8)), rng.normal(0, 0.3, (8, 8)), rng.integers(0, 4, 8) * 1000, 10.0, 1.0, 1000),
+        "third": RecurrentLIFSpec(rng.normal(0, 0.5, (8, 8)), rng.normal(0, 0.3, (8, 8)), rng.integers(0, 4, 8) * 1000, 10.0,
+                                  1.0, 1000),
         "fourth": CubaLIFSpec(rng.normal(0, 0.5, (8, 6)), 10.0, 4.0, 1.0, 1000),
         "fifth": LIFSpec(rng.normal(0, 0.5, (6, 6)), np.inf, 1.0, 1000),
         "out": ReadoutSpec("membrane", ("a", "b", "c"), rng.normal(0, 1, (6, 3)), rng.normal(0, 0.1, 3), np.array(20.0), 1000),
@@ -281,7 +284,8 @@ def test_a_model_comes_back_as_it_went(tmp_path):
 
 
 def test_layers_that_nir_lacks_are_refused_by_name():
-    event_mode = Model(Format("spikes", (3,)), {"a": LIFSpec(np.eye(3), 10.0, 1.0), "r": ReadoutSpec("spike_count", ("x", "y", "z"))})
+    layers = {"a": LIFSpec(np.eye(3), 10.0, 1.0), "r": ReadoutSpec("spike_count", ("x", "y", "z"))}
+    event_mode = Model(Format("spikes", (3,)), layers)
     with pytest.raises(CannotCarry, match="a: runs event by event"):
         export_model(event_mode)
 

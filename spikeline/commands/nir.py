@@ -94,7 +94,10 @@ def _options(graph: Any, path: Path, tick_ms: float | None, method: Any, reset: 
     from spikeline.nir_exchange.read import Options
 
     noted = graph.metadata.get("tick_us") if isinstance(graph.metadata, dict) else None
-    if tick_ms is None and noted is None:
+    if tick_ms is not None:
+        tick_us = round(tick_ms * 1000)
+    elif noted is not None:
+        tick_us = int(noted)
+    else:
         raise ValueError(f"{path}: NIR is of continuous time: say how long a tick is, as in --tick-ms 1")
-    tick_us = int(noted) if tick_ms is None else round(tick_ms * 1000)
     return Options(tick_us, method, reset, tuple(names.split(",")) if names else ())

@@ -74,7 +74,7 @@ def folded(map: Map, step: Step) -> Map:
 def _flattened(shape: tuple[int, ...], start: int, end: int, step: Step) -> tuple[int, ...]:
     n = len(shape)
     start, end = start + n * (start < 0), end + n * (end < 0)
-    if start == 1 and n in (1, 3) or start >= n:  # written for a batch axis that NIR does not have
+    if (start == 1 and n in (1, 3)) or start >= n:  # written for a batch axis that NIR does not have
         start = 0
     if not 0 <= start <= end < n:
         raise CannotCarry(step.name, f"flattens axes {start} to {end} of a shape {shape}")

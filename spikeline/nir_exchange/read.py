@@ -166,7 +166,7 @@ def _neurons(state: Imported, step: Step) -> None:
         leak = _leak(node.tau, node.r, node.v_leak, step, options)
     else:
         leak = _leak(node.tau_mem, node.r, node.v_leak, step, options)
-    reset = "to_zero" if kind == "Threshold" else _reset(step, options)
+    reset: Any = "to_zero" if kind == "Threshold" else _reset(step, options)
     map = _at_neurons(state, step)
     synapse = _leak(node.tau_syn, node.w_in, np.zeros_like(threshold), step, options) if kind == "CubaLIF" else None
     if map.convolution is not None:

@@ -23,8 +23,8 @@ from spikeline.nir_exchange.order import CannotCarry
 def export_model(model: Model) -> tuple[Any, list[str]]:
     """The graph of a model, and a line for each thing that NIR cannot say. CannotCarry for a layer that it cannot hold.
 
-    Leaks are written for the exact solution over a tick: r = 1 / (1 - d), so that a spike adds its weight to v. The tick is a note
-    in the graph's metadata, and so is a reset that subtracts: NIR knows only resets to a voltage.
+    Leaks are written for the exact solution over a tick: r = 1 / (1 - d), so that a spike adds its weight to v. The tick is a
+    note in the graph's metadata, and so is a reset that subtracts: NIR knows only resets to a voltage.
     """
     import nir
 
@@ -97,9 +97,10 @@ class _Writer:
         if kinds["zero"]:
             return self._nir.Threshold(threshold)
         if np.isinf(spec.tau_ms).any() or (spec.tau_ms == 0).any():
-            raise CannotCarry(name, "neurons that never forget, or keep nothing, beside others: NIR has one kind of neuron a node")
+            raise CannotCarry(name, "neurons that never forget, or keep nothing, beside others: a NIR node has one kind")
         keep = np.exp(-spec.tick_us / (spec.tau_ms.astype(np.float64) * 1e3))
-        return self._nir.LIF(tau=full(spec.tau_ms) / 1e3, r=1 / (1 - full(keep)), v_leak=zero, v_threshold=threshold, v_reset=zero)
+        return self._nir.LIF(tau=full(spec.tau_ms) / 1e3, r=1 / (1 - full(keep)), v_leak=zero, v_threshold=threshold,
+                             v_reset=zero)
 
     def _cuba(self, spec: CubaLIFSpec) -> Any:
         tau, syn = (values.astype(np.float64) for values in (spec.tau_ms, spec.tau_syn_ms))
@@ -159,5 +160,5 @@ class _Writer:
     def _say_reset(self, name: str, reset: str) -> None:
         if reset == "subtract" and type(self._nodes[name]).__name__ != "Threshold":
             self._nodes[name].metadata["reset"] = "subtract"
-            self.notes.append(f"{name}: a spike subtracts the threshold; NIR can only note that beside the node, and other readers "
-                              "may reset to 0")
+            self.notes.append(f"{name}: a spike subtracts the threshold; NIR can only note that beside the node, and other "
+                              "readers may reset to 0")
