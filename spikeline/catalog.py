@@ -23,6 +23,7 @@ from operators.orient import OrientConfig
 from operators.poisson import PoissonConfig
 from operators.polarity import PolarityConfig
 from operators.probe import ProbeConfig
+from operators.random_lif import RandomLIFConfig
 from operators.rate_limit import RateLimitConfig
 from operators.readout import ReadoutConfig
 from operators.recurrent_lif import RecurrentLIFConfig
@@ -118,6 +119,7 @@ OPERATORS: dict[str, type[OperatorConfig]] = {
     "mps_lif": MPSLIFConfig,
     "cuba_lif": CubaLIFConfig,
     "conv_lif": ConvLIFConfig,
+    "random_lif": RandomLIFConfig,
     "delay": DelayConfig,
     "readout": ReadoutConfig,
     "residual": ResidualConfig,

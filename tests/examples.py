@@ -25,6 +25,7 @@ from pipeline.layer_spec import (
     RecurrentLIFSpec,
     SynapticDelaySpec,
 )
+from pipeline.layer_spec import DelaySpec, LIFSpec, RandomLIFSpec, ReadoutSpec
 from pipeline.model_file import Model, save_model
 from pipeline.packet import Format, Packet
 from pipeline.packet_log import PacketLogWriter
@@ -180,6 +181,8 @@ OPERATORS = [
     OperatorExample({"type": "probe", "how": "unit_jitter", "sigma_ms": 5}, HIDDEN, excluded=HOLDS_ALL),
     OperatorExample({"type": "probe", "how": "delete", "share": 0.3}, HIDDEN, excluded=HOLDS_ALL),
     OperatorExample({"type": "probe", "how": "reverse"}, excluded=HOLDS_ALL),
+    OperatorExample({"type": "random_lif", "model": MODEL, "layer": "random"}),
+    OperatorExample({"type": "random_lif", "model": MODEL, "layer": "random_driven"}, HIDDEN, misfit=DVS),
     OperatorExample({"type": "rate_limit", "max_rate_hz": 3000, "burst": 5}),
     OperatorExample({"type": "rate_limit", "max_rate_hz": 0.5, "burst": 30}, SOUND),
     OperatorExample({"type": "readout", "model": MODEL, "layer": "count"}, HIDDEN, misfit=DVS),
@@ -355,6 +358,8 @@ def model() -> Model:
                                 tick_us=1700, reset="to_zero", bias=draw.uniform(-0.1, 0.4, 4)),
         "conv_event_mode": ConvLIFSpec(draw.normal(0.2, 0.4, (3, 2, 3, 3)), draw.uniform(2, 20, 3), one, DVS.shape, padding=1),
         "conv_depthwise": ConvLIFSpec(draw.normal(0.1, 0.7, (4, 1, 3, 3)), short_ms, one, DVS.shape, groups=2, tick_us=1000),
+        "random": RandomLIFSpec((2, 8, 8), 12, 3, "sign", 0.5, density=0.5, fields=(3, 5), tick_us=1000),
+        "random_driven": RandomLIFSpec((12,), 12, 4, "normal", 0.6, bias=0.4, tau_ms=5.0, tick_us=1000),
         "delay": DelaySpec(rng.integers(0, 9, 12) * 1000),
         "any_delay": DelaySpec(rng.integers(0, 9_000, 12)),
         "long_delay": DelaySpec(rng.integers(50, 90, 12) * 1000),

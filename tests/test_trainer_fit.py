@@ -11,11 +11,12 @@ from pipeline.config_errors import ConfigErrors  # noqa: E402
 from pipeline.layer_spec import DelaySpec  # noqa: E402
 from pipeline.model_file import load_model  # noqa: E402
 from spikeline.catalog import make_catalog  # noqa: E402
-from trainer.command import compare, gather, train  # noqa: E402
+from trainer.command import compare, train  # noqa: E402
 from trainer.fit import Classifier, early, fit  # noqa: E402
 from trainer.network import Outcome  # noqa: E402
 from trainer.recipe import read_recipe  # noqa: E402
 from trainer.start import start  # noqa: E402
+from trainer.surrogate import gather  # noqa: E402
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 CATALOG = make_catalog(custom=False)
@@ -46,7 +47,7 @@ def recipe(tmp_path):
 
 def prepared(recipe, *overrides):
     options = read_recipe(recipe, overrides, CATALOG)
-    data = gather(options)
+    data = gather(options, options.training)
     return options.training, data, start(options.model, options.training, data.format.names, data.first)
 
 
@@ -150,7 +151,7 @@ def test_everything_wrong_with_a_recipe_is_said_at_once_with_its_line(recipe):
 
 def test_episodes_of_one_class_are_nothing_to_learn_from(recipe):
     with pytest.raises(ValueError, match="at least two classes"):
-        gather(read_recipe(recipe, ["train.motions=[right]"], CATALOG))
+        prepared(recipe, "train.motions=[right]")
 
 
 def test_early_decisions_are_those_before_each_samples_own_end():
@@ -159,6 +160,11 @@ def test_early_decisions_are_those_before_each_samples_own_end():
     found, labels = early(outcome, torch.tensor([7, 8]), 2)
     assert labels.tolist() == [7, 8, 7]  # after 2 ticks both, after 4 the longer one, its end at 6 is no early decision
     assert found.tolist() == [scores[1, 0].tolist(), scores[1, 1].tolist(), scores[3, 0].tolist()]
+
+
+def test_samples_shorter_than_the_time_between_decisions_have_no_early_ones():
+    found, labels = early(Outcome(torch.zeros(6, 2, 2), torch.tensor([6, 3]), {}, {}), torch.tensor([7, 8]), 50)
+    assert (found.shape, labels.shape) == ((0, 2), (0,))
 
 
 @pytest.mark.parametrize("name", ["motion", "nmnist"])

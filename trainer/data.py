@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -52,6 +52,15 @@ def episodes(config: SourceConfig) -> tuple[list[Packet], Format]:
         return whole, source.format
     finally:
         source.close()
+
+
+def labelled(config: Any, where: str) -> tuple[list[Packet], Format]:
+    """The episodes of a source that have a label."""
+    found, format = episodes(config)
+    found = [episode for episode in found if episode.label >= 0]
+    if len({episode.label for episode in found}) < 2 or not format.names:
+        raise ValueError(f"{where}: wanted labelled episodes of at least two classes, got {len(found)} of source {config.type}")
+    return found, format
 
 
 def joined(parts: Sequence[Packet]) -> Packet:

@@ -148,7 +148,8 @@ class _Epochs:
 
 def early(outcome: Outcome, labels: Tensor, every: int) -> tuple[Tensor, Tensor]:
     """Scores and labels at every `every` ticks before the end of each sample that lasts so long: (m, classes) and (m,)."""
-    times = torch.arange(every, outcome.scores.shape[0] + 1, every)
+    times = torch.arange(every, max(every, outcome.scores.shape[0]) + 1, every)
+    times = times[times <= outcome.scores.shape[0]]
     inside = times[:, None] < outcome.ends[None, :]
     scores = outcome.scores[times - 1]
     return scores[inside], labels[None, :].expand(times.shape[0], -1)[inside]
@@ -157,7 +158,7 @@ def early(outcome: Outcome, labels: Tensor, every: int) -> tuple[Tensor, Tensor]
 def _groups(network: Network, options: Training) -> list[dict[str, Any]]:
     """Weights decay; delays, taus, thresholds and biases do not. Delays step in ticks."""
     delays = [m.delay_ticks for m in network.delays() if m.delay_ticks.requires_grad]
-    weights = [p for name, p in network.named_parameters() if name.endswith("weight")]
+    weights = [p for name, p in network.named_parameters() if name.endswith("weight") and p.requires_grad]
     ours = {id(p) for p in delays + weights}
     rest = [p for p in network.parameters() if id(p) not in ours and p.requires_grad]
     groups = [{"params": weights, "lr": options.learning_rate, "weight_decay": options.weight_decay},

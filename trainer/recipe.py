@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SerializeAsAny
+from pydantic import Discriminator, Field, SerializeAsAny, Tag
 
 from pipeline.config import Catalog, read_options
 from pipeline.contract import Config, FilePath, OperatorConfig, SourceConfig
+from pipeline.layer_spec import RandomLIFSpec
 from trainer.augmentation import Augmentation
 
 
@@ -24,6 +26,31 @@ class LIFLayer(Config):
     reset: Literal["subtract", "to_zero"] = Field("subtract", description="what a spike leaves of v")
     gain: float = Field(0.5, gt=0, description="standard deviation of a tick's input at the start, in thresholds")
     learn: tuple[Literal["tau", "threshold"], ...] = Field((), description="what is learnt besides the weights")
+
+
+class RandomLIFLayer(Config):
+    """A layer of `units` leaky integrate-and-fire neurons with fixed random weights; see RandomLIFSpec for the equations."""
+
+    type: Literal["random_lif"] = "random_lif"
+    name: str = Field(description="name of the layer in the model file")
+    units: int = Field(ge=1, description="number of neurons")
+    seed: Annotated[int, Field(ge=0, lt=2**32)] | None = Field(None, description="seed of the weights; none: the training's")
+    draw: Literal["uniform", "normal", "sign"] = Field("uniform", description="law of the weights: +-scale, or this deviation")
+    scale: float = Field(ge=0, description="half width, deviation or size of the weights of a neuron that hears all inputs")
+    mean: float = Field(0.0, description="mean of the weights of a neuron that hears all inputs")
+    centred: bool = Field(False, description="whether each neuron's weights are shifted to a mean of exactly 0 first")
+    density: float = Field(1.0, gt=0, le=1, description="share of the inputs that a neuron listens to")
+    fields: tuple[int, ...] = Field((), description="sides of squares of the picture, one a neuron; none: all of it")
+    bias: float = Field(0.0, ge=0, description="half width of the constant inputs of a tick")
+    tau_ms: Annotated[float, Field(ge=0)] | None = Field(20.0, description="membrane time constant; none: nothing leaks")
+    threshold: float = Field(1.0, gt=0, description="firing threshold")
+    reset: Literal["subtract", "to_zero"] = Field("subtract", description="what a spike leaves of v")
+
+    def spec(self, shape: tuple[int, ...], seed: int, tick_us: int) -> RandomLIFSpec:
+        """The layer on an input of `shape`; `seed` is that of the training."""
+        own = self.model_dump(exclude={"type", "name", "units", "seed", "tau_ms"})
+        tau_ms = math.inf if self.tau_ms is None else self.tau_ms
+        return RandomLIFSpec(shape, self.units, seed if self.seed is None else self.seed, tau_ms=tau_ms, tick_us=tick_us, **own)
 
 
 class DelayLayer(Config):
@@ -47,7 +74,7 @@ class ReadoutLayer(Config):
     learn: tuple[Literal["tau"], ...] = Field((), description="what is learnt besides the weights")
 
 
-Layer = Annotated[LIFLayer | DelayLayer | ReadoutLayer, Field(discriminator="type")]
+Layer = Annotated[LIFLayer | RandomLIFLayer | DelayLayer | ReadoutLayer, Field(discriminator="type")]
 
 
 class ModelRecipe(Config):
@@ -61,9 +88,18 @@ class ModelRecipe(Config):
         return round(self.tick_ms * 1000)
 
 
-class Training(Config):
-    """How to train."""
+class Method(Config):
+    """What all ways to train share."""
 
+    temperature: float | None = Field(None, gt=0, description="temperature of the readout; none: fitted on validation")
+    seed: int = Field(0, ge=0, description="seed of weights, delays, split, order and augmentation")
+    threads: int = Field(1, ge=1, description="threads; another number may give other last bits")
+
+
+class Training(Method):
+    """How to train by surrogate gradients through time."""
+
+    method: Literal["surrogate"] = "surrogate"
     epochs: int = Field(100, ge=1, description="passes over the training samples")
     batch: int = Field(64, ge=1, description="samples a step")
     learning_rate: float = Field(1e-3, gt=0, description="AdamW step of weights, taus and thresholds; falls as a cosine")
@@ -81,9 +117,35 @@ class Training(Config):
     delay_sigma_ticks: float = Field(3.0, gt=0, description="width of the smear that lets delays move, at the start; ends at 0.5")
     settle_share: float = Field(0.25, ge=0, lt=1, description="last share of the epochs, with delays in whole ticks and at rest")
     select: Literal["best", "last"] = Field("best", description="state exported: least validation loss, or the last epoch")
-    temperature: float | None = Field(None, gt=0, description="temperature of the readout; none: fitted on validation")
-    seed: int = Field(0, ge=0, description="seed of weights, delays, split, order and augmentation")
-    threads: int = Field(1, ge=1, description="threads of torch; another number may give other last bits")
+
+
+class RandomTraining(Method):
+    """How to train the readout alone, on spikes that fixed random layers counted: RanSNN (2025, arXiv 2505.13622).
+
+    ridge: least squares with a penalty, in closed form. rls: the same by recursive least squares, sample by sample, each of
+    them classified before it is learnt. adam: cross-entropy, by steps of gradient descent.
+    """
+
+    method: Literal["ransnn"]
+    solver: Literal["ridge", "rls", "adam"] = Field("ridge", description="how the readout is learnt")
+    redraw: bool = Field(True, description="whether bernoulli gives each training sample random numbers of its own")
+    presentations: int = Field(1, ge=1, description="how often each training sample is shown")
+    penalty: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (1e-4, 1e-3, 1e-2, 1e-1), min_length=1,
+        description="ridge, rls: penalties, in mean variances of a feature: the one of least validation error (rls: the first)"
+    )
+    steps: int = Field(400, ge=1, description="adam: steps, each on a batch drawn anew from what was not yet seen")
+    batch: int = Field(128, ge=1, description="adam: samples a step; rls: samples that are learnt together")
+    learning_rate: float = Field(5e-4, gt=0, description="adam: size of a step")
+
+
+AnyTraining = Annotated[
+    Annotated[Training, Tag("surrogate")] | Annotated[RandomTraining, Tag("ransnn")],
+    Discriminator(
+        lambda options: options.get("method", "surrogate") if isinstance(options, dict) else getattr(options, "method", None),
+        custom_error_type="method", custom_error_message="method must be surrogate or ransnn",
+    ),
+]
 
 
 class Export(Config):
@@ -102,10 +164,13 @@ class Recipe(Config):
         None, description="source of validation episodes; none: validation_share of train"
     )
     validation_share: float = Field(0.1, ge=0, lt=1, description="share of every class of train kept for validation")
+    test: SerializeAsAny[SourceConfig] | None = Field(
+        None, description="source of test episodes, on which the model that was chosen is tried once; none: no test"
+    )
     operators: tuple[SerializeAsAny[OperatorConfig], ...] = Field((), description="operators before the first layer")
     augmentation: Augmentation = Field(Augmentation(), description="changes to training episodes")
     model: ModelRecipe = Field(description="the network")
-    training: Training = Field(Training(), description="how to train")
+    training: AnyTraining = Field(Training(), description="how to train")
     export: Export = Field(description="where the model goes")
 
 

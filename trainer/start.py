@@ -12,11 +12,13 @@ from pipeline.layer_spec import DelaySpec, LayerSpec, LIFSpec, ReadoutSpec
 from trainer.data import Batch
 from trainer.layers import build
 from trainer.network import Network, reach, within
-from trainer.recipe import DelayLayer, LIFLayer, ModelRecipe, ReadoutLayer, Training
+from trainer.recipe import DelayLayer, LIFLayer, ModelRecipe, RandomLIFLayer, ReadoutLayer, Training
 
 
-def start(model: ModelRecipe, training: Training, names: Sequence[str], sample: Batch) -> Network:
+def start(model: ModelRecipe, training: Training, names: Sequence[str], sample: Batch,
+          shape: tuple[int, ...] | None = None) -> Network:
     """A network as `model` says for the classes `names`, its weights scaled layer by layer on the batch `sample`.
+    shape: that of the input, where a random layer has fields.
 
     A weight is drawn from N(0, (gain threshold / r)^2), r^2 being the mean over ticks of the sum of squared inputs of
     `sample`, so that a tick's input to a neuron has the standard deviation gain * threshold (after Mishkin and Matas 2016,
@@ -33,6 +35,8 @@ def start(model: ModelRecipe, training: Training, names: Sequence[str], sample: 
             delays = rng.integers(0, most + 1, n) if layer.start == "uniform" else np.zeros(n, np.int64)
             specs[layer.name] = DelaySpec(delays * tick_us)
             options[layer.name] = {"max_ticks": most, "learn": layer.learn}
+        elif isinstance(layer, RandomLIFLayer):
+            specs[layer.name] = layer.spec(shape if shape and not specs else (n,), training.seed, tick_us)
         else:
             size = float(((x * within(ticks, x.shape[0])) ** 2).sum() / ticks.sum()) ** 0.5 or 1.0
             if isinstance(layer, LIFLayer):

@@ -14,6 +14,7 @@ from pipeline.layer_spec.cuba_lif import CubaLIFSpec
 from pipeline.layer_spec.delay import DelaySpec
 from pipeline.layer_spec.lif import LIFSpec, Reset
 from pipeline.layer_spec.mps_lif import MPSLIFSpec
+from pipeline.layer_spec.random_lif import RandomLIFSpec
 from pipeline.layer_spec.readout import ReadoutSpec, Score
 from pipeline.layer_spec.recurrent import RecurrentLIFSpec
 from pipeline.layer_spec.synaptic_delay import SynapticDelaySpec
@@ -26,6 +27,7 @@ __all__ = [
     "LIFSpec",
     "LayerSpec",
     "MPSLIFSpec",
+    "RandomLIFSpec",
     "ReadoutSpec",
     "RecurrentLIFSpec",
     "Reset",
@@ -41,6 +43,7 @@ LayerSpec: TypeAlias = (
     | DelaySpec
     | LIFSpec
     | MPSLIFSpec
+    | RandomLIFSpec
     | ReadoutSpec
     | RecurrentLIFSpec
     | SynapticDelaySpec
@@ -51,6 +54,7 @@ SPECS: dict[str, type] = {
     "delay": DelaySpec,
     "lif": LIFSpec,
     "mps_lif": MPSLIFSpec,
+    "random_lif": RandomLIFSpec,
     "readout": ReadoutSpec,
     "recurrent_lif": RecurrentLIFSpec,
     "synaptic_delay": SynapticDelaySpec,

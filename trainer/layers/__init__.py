@@ -26,6 +26,11 @@ from trainer.layers.delay import Delay, shift
 from trainer.layers.lif import LIF
 from trainer.layers.mps_lif import MPSLIF
 from trainer.layers.parts import Positive, Spiking, array, tensor
+from pipeline.layer_spec import DelaySpec, LayerSpec, LIFSpec, RandomLIFSpec, ReadoutSpec
+from trainer.layers.delay import Delay, shift
+from trainer.layers.lif import LIF
+from trainer.layers.parts import Positive, array, tensor
+from trainer.layers.random_lif import RandomLIF
 from trainer.layers.readout import Readout
 from trainer.layers.recurrent import RecurrentLIF
 from trainer.layers.surrogates import SURROGATES, Surrogate, atan, fast_sigmoid
@@ -40,6 +45,7 @@ __all__ = [
     "Delay",
     "Layer",
     "Positive",
+    "RandomLIF",
     "Readout",
     "RecurrentLIF",
     "Spiking",
@@ -59,6 +65,7 @@ Layer = (
     | Delay
     | LIF
     | MPSLIF
+    | RandomLIF
     | Readout
     | RecurrentLIF
     | SynapticDelay
@@ -69,6 +76,7 @@ MODULES: dict[type, Callable[..., Layer]] = {  # of each kind of spec: its modul
     DelaySpec: Delay,
     LIFSpec: LIF,
     MPSLIFSpec: MPSLIF,
+    RandomLIFSpec: RandomLIF,
     ReadoutSpec: Readout,
     RecurrentLIFSpec: RecurrentLIF,
     SynapticDelaySpec: SynapticDelay,

@@ -1,0 +1,177 @@
+"""RanSNN: a recipe of fixed random layers goes in; a model whose readout alone was learnt comes out."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from pipeline.layer_spec import LayerSpec, ReadoutSpec
+from pipeline.model_file import Model
+from pipeline.packet import Packet
+from trainer.calibration import best_temperature
+from trainer.data import labelled, split
+from trainer.linear_readout import LeastSquares, Linear, Recursive, descend
+from trainer.random_features import Features
+from trainer.recipe import RandomLIFLayer, RandomTraining, ReadoutLayer, Recipe
+
+
+def train(recipe: Recipe, training: RandomTraining, resume: bool) -> Model:
+    """Train as the recipe says. ValueError when its layers are not random ones and a readout of their counts."""
+    if resume:
+        raise ValueError("training.method ransnn takes minutes and keeps no checkpoint; train without --resume")
+    *hidden, out = _layers(recipe)
+    own, format = labelled(recipe.train, "train")
+    if recipe.validation is not None:
+        held = labelled(recipe.validation, "validation")[0]
+    else:
+        own, held = split(own, recipe.validation_share, training.seed)
+    features = Features(recipe.operators, format, recipe.model.tick_us, recipe.train.type == "images", seed=training.seed,
+                        threads=training.threads)
+    specs: dict[str, LayerSpec] = {}
+    shape = features.format.shape
+    for layer in hidden:
+        spec = layer.spec(shape, training.seed + len(specs) if layer.seed is None else layer.seed, recipe.model.tick_us)
+        specs[layer.name], shape = spec, (spec.n_out,)
+        features.add_layer(layer.name, spec)
+    began = time.monotonic()
+    learnt = SOLVERS[training.solver](features, training, own, held, len(format.names))
+    total = time.monotonic() - began
+    print(f"features {features.seconds:.1f} s, readout {total - features.seconds:.1f} s", file=sys.stderr)
+    readout = ReadoutSpec("spike_count", format.names, learnt.linear.weight.numpy(), learnt.linear.bias.numpy(),
+                          temperature=training.temperature or learnt.temperature)
+    metrics = learnt.figures | {"spikes_per_neuron_and_tick": features.rates()}
+    if recipe.test is not None:
+        metrics |= accuracy(features, learnt.linear, labelled(recipe.test, "test")[0], "test")
+    return Model(features.format, {**specs, out.name: readout}, f"{recipe.train.type}, {len(own) + len(held)} episodes", metrics)
+
+
+Counted = Iterator[tuple[np.ndarray, np.ndarray]]  # counts (m, n) and labels (m,), chunk by chunk
+
+
+class Learnt(NamedTuple):
+    """A readout, its temperature, and what is to be told of it."""
+
+    linear: Linear
+    temperature: float
+    figures: dict[str, Any]
+
+
+def _layers(recipe: Recipe) -> list[Any]:
+    """The recipe's layers, checked."""
+    *hidden, out = recipe.model.layers
+    if not hidden or not all(isinstance(layer, RandomLIFLayer) for layer in hidden):
+        raise ValueError("training.method ransnn learns a readout behind random_lif layers: model.layers must be these")
+    if not isinstance(out, ReadoutLayer) or out.score != "spike_count" or out.learn:
+        raise ValueError("training.method ransnn learns from counts: the last of model.layers must be a readout, "
+                         "score: spike_count")
+    return [*hidden, out]
+
+
+def accuracy(features: Features, linear: Linear, packets: list[Packet], kind: str) -> dict[str, Any]:
+    """The share of episodes that the readout classifies right, shown as a pipeline shows them."""
+    right, at, labels = 0, 0, labels_of(packets)
+    for counts in features.chunks(packets):
+        found = linear.scores(counts).argmax(1).numpy()
+        right += int((found == labels[at : at + len(found)]).sum())
+        at += len(found)
+    return {f"{kind}_accuracy": round(right / len(packets), 4), f"{kind}_episodes": len(packets)}
+
+
+def labels_of(packets: list[Packet]) -> np.ndarray:
+    return np.array([packet.label for packet in packets])
+
+
+def _presented(features: Features, training: RandomTraining, packets: list[Packet]) -> Counted:
+    """Counts and labels, chunk by chunk, of all presentations of the episodes."""
+    labels = labels_of(packets)
+    for presentation in range(training.presentations):
+        at = 0
+        for counts in features.chunks(packets, presentation if training.redraw else None):
+            yield counts, labels[at : at + len(counts)]
+            at += len(counts)
+            _tell(presentation * len(packets) + at, training.presentations * len(packets), features.seconds)
+
+
+def _tell(done: int, total: int, seconds: float) -> None:
+    """One line, rewritten in place on a terminal."""
+    if sys.stderr.isatty():
+        end = "\n" if done == total else ""
+        print(f"\r{done} of {total} presentations, {seconds:.0f} s", end=end, file=sys.stderr, flush=True)
+
+
+def _ridge(features: Features, training: RandomTraining, own: list[Packet], held: list[Packet], classes: int) -> Learnt:
+    """The penalty of least error on the validation episodes; with it all episodes are learnt, these too."""
+    squares = LeastSquares(features.n, classes)
+    for counts, labels in _presented(features, training, own):
+        squares.add(counts, labels)
+    if not held:
+        return Learnt(squares.solve(training.penalty[0]), 1.0, {"penalty": training.penalty[0]})
+    counts, labels = features.all(held), labels_of(held)
+    tried = []
+    for penalty in training.penalty:
+        scores = squares.solve(penalty).scores(counts)
+        right = int((scores.argmax(1).numpy() == labels).sum())
+        tried.append((right, penalty, best_temperature(scores, torch.from_numpy(labels), -3)))
+    right, penalty, temperature = max(tried, key=lambda each: each[0])
+    for more, theirs in _presented(features, training, held):
+        squares.add(more, theirs)
+    figures = {"validation_accuracy": round(right / len(held), 4), "validation_episodes": len(held), "penalty": penalty}
+    return Learnt(squares.solve(penalty), temperature, figures)
+
+
+def _rls(features: Features, training: RandomTraining, own: list[Packet], held: list[Packet], classes: int) -> Learnt:
+    """Each batch is classified, then learnt. The penalty is in variances of the features of the first chunk."""
+    right, seen, learner = 0, 0, None
+    for counts, labels in _presented(features, training, own):
+        if learner is None:
+            variance = float(counts.astype(np.float64).var(0).mean())
+            strength = training.penalty[0] * max(variance, 1e-12) * len(own) * training.presentations
+            learner = Recursive(features.n, classes, strength)
+        for at in range(0, len(labels), training.batch):
+            right += learner.learn(counts[at : at + training.batch], labels[at : at + training.batch])
+        seen += len(labels)
+    assert learner is not None
+    linear = learner.readout()
+    return _held(features, linear, held, {"accuracy_before_learning": round(right / seen, 4)})
+
+
+def _adam(features: Features, training: RandomTraining, own: list[Packet], held: list[Packet], classes: int) -> Learnt:
+    linear = descend(_drawn(features, training, own), features.n, classes, training.learning_rate, training.seed)
+    return _held(features, linear, held, {"steps": training.steps})
+
+
+def _drawn(features: Features, training: RandomTraining, packets: list[Packet]) -> Counted:
+    """A batch a step; no episode is drawn again before all were."""
+    rng = np.random.default_rng([training.seed, 0xADA])
+    ahead = max(1, 2000 // training.batch)  # steps whose features are made at once
+    left: list[int] = []
+    for step in range(0, training.steps, ahead):
+        wanted = min(ahead, training.steps - step) * training.batch
+        while len(left) < wanted:
+            left += rng.permutation(len(packets)).tolist()
+        now, left = [packets[index] for index in left[:wanted]], left[wanted:]
+        counts, labels = features.all(now, step if training.redraw else None), labels_of(now)
+        for at in range(0, wanted, training.batch):
+            yield counts[at : at + training.batch], labels[at : at + training.batch]
+
+
+def _held(features: Features, linear: Linear, held: list[Packet], figures: dict[str, Any]) -> Learnt:
+    """The figures of the validation episodes, which had no part in learning, and the temperature that fits them."""
+    if not held:
+        return Learnt(linear, 1.0, figures)
+    scores, labels = linear.scores(features.all(held)), torch.from_numpy(labels_of(held))
+    right = int((scores.argmax(1) == labels).sum())
+    figures |= {"validation_accuracy": round(right / len(held), 4), "validation_episodes": len(held)}
+    return Learnt(linear, best_temperature(scores, labels, -3), figures)
+
+
+SOLVERS: dict[str, Callable[[Features, RandomTraining, list[Packet], list[Packet], int], Learnt]] = {
+    "ridge": _ridge,
+    "rls": _rls,
+    "adam": _adam,
+}
