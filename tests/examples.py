@@ -21,11 +21,11 @@ from pipeline.layer_spec import (
     LayerSpec,
     LIFSpec,
     MPSLIFSpec,
+    RandomLIFSpec,
     ReadoutSpec,
     RecurrentLIFSpec,
     SynapticDelaySpec,
 )
-from pipeline.layer_spec import DelaySpec, LIFSpec, RandomLIFSpec, ReadoutSpec
 from pipeline.model_file import Model, save_model
 from pipeline.packet import Format, Packet
 from pipeline.packet_log import PacketLogWriter

@@ -16,6 +16,7 @@ from pipeline.layer_spec import (
     LayerSpec,
     LIFSpec,
     MPSLIFSpec,
+    RandomLIFSpec,
     ReadoutSpec,
     RecurrentLIFSpec,
     SynapticDelaySpec,
@@ -26,10 +27,6 @@ from trainer.layers.delay import Delay, shift
 from trainer.layers.lif import LIF
 from trainer.layers.mps_lif import MPSLIF
 from trainer.layers.parts import Positive, Spiking, array, tensor
-from pipeline.layer_spec import DelaySpec, LayerSpec, LIFSpec, RandomLIFSpec, ReadoutSpec
-from trainer.layers.delay import Delay, shift
-from trainer.layers.lif import LIF
-from trainer.layers.parts import Positive, array, tensor
 from trainer.layers.random_lif import RandomLIF
 from trainer.layers.readout import Readout
 from trainer.layers.recurrent import RecurrentLIF
