@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+BLOCK = 512  # rows of the sums that are made at once
 EXACT = 2**24  # whole numbers that float32 holds exactly
 
 
@@ -48,7 +49,8 @@ class LeastSquares:
         for at in range(0, len(labels), rows):
             x = torch.from_numpy(counts[at : at + rows]).float()
             y = F.one_hot(torch.from_numpy(labels[at : at + rows]).long(), self._labels.shape[0]).float()
-            self._gram += x.T @ x
+            for first in range(0, x.shape[1], BLOCK):  # what lies below the diagonal follows
+                self._gram[first : first + BLOCK, first:] += x[:, first : first + BLOCK].T @ x[:, first:]
             self._cross += (x.T @ y).double()
             self._sums += x.sum(0)
             self._labels += y.sum(0)
@@ -59,9 +61,8 @@ class LeastSquares:
         mean, share = self._sums / self.samples, self._labels / self.samples
         centred = torch.addr(self._gram, self._sums, mean, alpha=-1)
         centred.diagonal().add_(penalty * max(float(centred.diagonal().mean()), 1e-12))
-        factor = torch.linalg.cholesky(centred)
-        del centred
-        weight = torch.cholesky_solve(self._cross - torch.outer(self._sums, share), factor)
+        factor = torch.linalg.cholesky(centred, upper=True)
+        weight = torch.cholesky_solve(self._cross - torch.outer(self._sums, share), factor, upper=True)
         return Linear(weight.float(), (share - mean @ weight).float())
 
 
