@@ -10,7 +10,7 @@ from pydantic import Field
 
 from operators.model_layer import check_input, load_layer, read_layer
 from operators.neurons import PairLaw, out_format
-from operators.silence import MARGIN, make_silence
+from operators.silence import MARGIN, greatest_charge, make_silence
 from operators.tick_layer import Events, Law, TickLayer, operators_of
 from pipeline.contract import FilePath, OperatorConfig, State
 from pipeline.layer_spec import CubaLIFSpec
@@ -78,22 +78,6 @@ def tick_law(spec: CubaLIFSpec) -> PairLaw:
     return PairLaw(spec, run_ticks, ("i", "v"), law, silence, int(spec.reset == "to_zero"))
 
 
-def greatest_charge(a: np.ndarray, d: np.ndarray) -> np.ndarray:
-    """(n_out,): the most that a current of 1 makes of v = 0 in any number n of silent ticks, a (a^n - d^n) / (a - d).
-
-    It rises to one maximum, at n = log(log d / log a) / log(a / d); where a = d the term is n a^n, at its greatest at -1 / log a.
-    What rises for ever stays below a / (1 - a) or a / (1 - d).
-    """
-    with np.errstate(all="ignore"):
-        peak = np.where(a == d, -1 / np.log(a), np.log(np.log(d) / np.log(a)) / np.log(a / d))
-        found = np.zeros_like(a)
-        for n in (np.ones_like(a), np.floor(peak), np.ceil(peak)):
-            n = np.maximum(np.where(np.isfinite(n), n, 1), 1)
-            found = np.fmax(found, np.where(a == d, n * a**n, a * (a**n - d**n) / (a - d)))
-        found = np.where((a == 1) | (d == 1), a / (1 - np.minimum(a, d)), found)
-    return np.minimum(np.nan_to_num(found, nan=1e38), 1e38)
-
-
 class EventLaw:
     """The layer in continuous time. State: i, in v per ms, and v, (n_out,) float32."""
 
@@ -109,7 +93,7 @@ class EventLaw:
         if (rates == rates[:, :1]).all():
             rates = np.ascontiguousarray(rates[:, :1])
         greatest = np.broadcast_to(greatest_charge_ms(*rates), spec.n_out) * (1 + MARGIN)
-        law = np.stack([spec.threshold, np.minimum(greatest, 1e38), spec.threshold * (1 - 4 * MARGIN), np.zeros(spec.n_out)])
+        law = np.stack([spec.threshold, np.minimum(greatest, 1e30), spec.threshold * (1 - 4 * MARGIN), np.zeros(spec.n_out)])
         self._law = (spec.weight, law.astype(np.float32), rates, int(spec.reset == "to_zero"))
 
     def start(self) -> State:

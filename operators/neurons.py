@@ -34,6 +34,7 @@ class PairLaw:
         self._kernel, self._names = kernel, names
         self._bias = np.zeros(spec.n_out, np.float32) if spec.bias is None else spec.bias
         coefficients = np.ascontiguousarray(coefficients, np.float32)
+        self.bound = silence.bound
         self._law = (spec.weight, self._bias, coefficients, silence.powers, silence.bound, spec.tick_us, mode)
         self.restless = not self._settled(silence)
 

@@ -47,7 +47,23 @@ def make_silence(matrix: np.ndarray, drive: np.ndarray, read: np.ndarray, thresh
     room -= MARGIN * (threshold + (np.abs(rest) * (np.abs(read) + greatest)).sum(0))
     room = np.where(has_rest & (room > 0), room, -1.0)
     bound = np.concatenate([rest, gains * (1 + MARGIN), room[None]])
-    return Silence(_powers(matrix, drive), np.clip(bound, -1e38, 1e38).astype(np.float32))
+    return Silence(_powers(matrix, drive), np.clip(bound, -1e30, 1e30).astype(np.float32))
+
+
+def greatest_charge(a: np.ndarray, d: np.ndarray) -> np.ndarray:
+    """(n_out,): the most that a current of 1 makes of v = 0 in any number n of silent ticks, a (a^n - d^n) / (a - d).
+
+    It rises to one maximum, at n = log(log d / log a) / log(a / d); where a = d the term is n a^n, at its greatest at -1 / log a.
+    What rises for ever stays below a / (1 - a) or a / (1 - d).
+    """
+    with np.errstate(all="ignore"):
+        peak = np.where(a == d, -1 / np.log(a), np.log(np.log(d) / np.log(a)) / np.log(a / d))
+        found = np.zeros_like(a)
+        for n in (np.ones_like(a), np.floor(peak), np.ceil(peak)):
+            n = np.maximum(np.where(np.isfinite(n), n, 1), 1)
+            found = np.fmax(found, np.where(a == d, n * a**n, a * (a**n - d**n) / (a - d)))
+        found = np.where((a == 1) | (d == 1), a / (1 - np.minimum(a, d)), found)
+    return np.minimum(np.nan_to_num(found, nan=1e30), 1e30)
 
 
 def _rest(matrix: np.ndarray, drive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, cast
 
+from operators.adaptive_lif import AdaptiveLIFConfig
 from operators.arbiter_lines import ArbiterLinesConfig
 from operators.background_activity import BackgroundActivityConfig
 from operators.bernoulli import BernoulliConfig
@@ -29,7 +30,9 @@ from operators.readout import ReadoutConfig
 from operators.recurrent_lif import RecurrentLIFConfig
 from operators.refractory import RefractoryConfig
 from operators.residual import ResidualConfig
+from operators.resonate import ResonateConfig
 from operators.send_on_delta import SendOnDeltaConfig
+from operators.srm import SRMConfig
 from operators.stcf import StcfConfig
 from operators.synaptic_delay import SynapticDelayConfig
 from operators.time_surface import TimeSurfaceConfig
@@ -120,6 +123,9 @@ OPERATORS: dict[str, type[OperatorConfig]] = {
     "cuba_lif": CubaLIFConfig,
     "conv_lif": ConvLIFConfig,
     "random_lif": RandomLIFConfig,
+    "srm": SRMConfig,
+    "adaptive_lif": AdaptiveLIFConfig,
+    "resonate": ResonateConfig,
     "delay": DelayConfig,
     "readout": ReadoutConfig,
     "residual": ResidualConfig,

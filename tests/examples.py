@@ -16,6 +16,7 @@ import numpy as np
 from pipeline.config import component
 from pipeline.layer_spec import (
     ConvLIFSpec,
+    AdaptiveLIFSpec,
     CubaLIFSpec,
     DelaySpec,
     LayerSpec,
@@ -24,6 +25,8 @@ from pipeline.layer_spec import (
     RandomLIFSpec,
     ReadoutSpec,
     RecurrentLIFSpec,
+    ResonateSpec,
+    SRMSpec,
     SynapticDelaySpec,
 )
 from pipeline.model_file import Model, save_model
@@ -153,6 +156,12 @@ OPERATORS = [
     OperatorExample({"type": "cuba_lif", "model": MODEL, "layer": "cuba_driven"}, HIDDEN, misfit=DVS),
     OperatorExample({"type": "cuba_lif", "model": MODEL, "layer": "cuba_event_mode"}),
     OperatorExample({"type": "cuba_lif", "model": MODEL, "layer": "cuba_from_sound"}, SOUND, misfit=DVS),
+    OperatorExample({"type": "adaptive_lif", "model": MODEL, "layer": "adaptive"}, misfit=ANY_TIME),
+    OperatorExample({"type": "adaptive_lif", "model": MODEL, "layer": "symplectic"}, SOUND, misfit=DVS),
+    OperatorExample({"type": "resonate", "model": MODEL, "layer": "resonating"}, misfit=ANY_TIME),
+    OperatorExample({"type": "resonate", "model": MODEL, "layer": "resonating_driven"}, SOUND, misfit=DVS),
+    OperatorExample({"type": "srm", "model": MODEL, "layer": "srm"}, misfit=ANY_TIME),
+    OperatorExample({"type": "srm", "model": MODEL, "layer": "srm_driven"}, HIDDEN, misfit=DVS),
     OperatorExample({"type": "delay", "delay_ms": 5}),
     OperatorExample({"type": "delay", "delay_ms": 0}, SOUND),
     OperatorExample({"type": "delay", "delays_ms": [0, 3, 70, 0.5, 1, 2, 3, 4, 5, 6, 7, 8]}, HIDDEN, misfit=DVS),
@@ -389,4 +398,10 @@ def neurons(wide: np.ndarray, narrow: np.ndarray) -> dict[str, LayerSpec]:
         "cuba_driven": CubaLIFSpec(narrow, long_ms, short_ms, 1.0, 1000, "to_zero", bias),
         "cuba_event_mode": CubaLIFSpec(0.3 * wide, long_ms, short_ms, 1.0),
         "cuba_from_sound": CubaLIFSpec(narrow, short_ms, long_ms, 1.0, tick_us=1700),
+        "adaptive": AdaptiveLIFSpec(8 * wide, short_ms, long_ms, 0.3, 0.4, 1.0, 1000),
+        "symplectic": AdaptiveLIFSpec(8 * narrow, short_ms, long_ms, 0.5, 0.4, 0.3, 1700, "se_adlif", 20.0, bias),
+        "resonating": ResonateSpec(wide, long_ms, 1000 / short_ms, 1.0, 1700),
+        "resonating_driven": ResonateSpec(2 * narrow, long_ms, 1000 / short_ms, 1.0, 1000, "to_zero", bias),
+        "srm": SRMSpec(wide, short_ms, long_ms, 1.0, 1700),
+        "srm_driven": SRMSpec(narrow, short_ms, long_ms, 1.0, 1000, 0.5, bias),
     }

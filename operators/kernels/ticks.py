@@ -97,7 +97,7 @@ def greatest_responses(matrix, read, longest, gains):
     """gains (4, n_out): the greatest of r_x, -r_x, r_y, -r_y, or 0, over all n >= 1, r being read A^n of each neuron.
 
     matrix (2, 2, n_out): A. read (2, n_out). Followed until all |A^n| < e = 2^-14; what comes later is less than 2 e times the
-    greatest so far, which is added. Where `longest` ticks do not suffice, the gains are 1e38: the neuron settles at rest alone.
+    greatest so far, which is added. Where `longest` ticks do not suffice, the gains are 1e30: the neuron settles at rest alone.
     """
     for j in range(matrix.shape[2]):
         a, b, c, d = matrix[0, 0, j], matrix[0, 1, j], matrix[1, 0, j], matrix[1, 1, j]
@@ -111,7 +111,7 @@ def greatest_responses(matrix, read, longest, gains):
                 break
             p, q, r, s = a * p + b * r, a * q + b * s, c * p + d * r, c * q + d * s
             n += 1
-        later = 2.0**-13 * max(up_x, down_x, up_y, down_y) if n < longest else 1e38
+        later = 2.0**-13 * max(up_x, down_x, up_y, down_y) if n < longest else 1e30
         gains[0, j], gains[1, j], gains[2, j], gains[3, j] = up_x + later, down_x + later, up_y + later, down_y + later
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from pipeline.layer_spec.adaptive_lif import AdaptiveLIFSpec
 from pipeline.layer_spec.checks import decay
 from pipeline.layer_spec.conv import ConvLIFSpec
 from pipeline.layer_spec.cuba_lif import CubaLIFSpec
@@ -17,11 +18,14 @@ from pipeline.layer_spec.mps_lif import MPSLIFSpec
 from pipeline.layer_spec.random_lif import RandomLIFSpec
 from pipeline.layer_spec.readout import ReadoutSpec, Score
 from pipeline.layer_spec.recurrent import RecurrentLIFSpec
+from pipeline.layer_spec.resonate import ResonateSpec
+from pipeline.layer_spec.srm import SRMSpec
 from pipeline.layer_spec.synaptic_delay import SynapticDelaySpec
 
 __all__ = [
     "SPECS",
     "ConvLIFSpec",
+    "AdaptiveLIFSpec",
     "CubaLIFSpec",
     "DelaySpec",
     "LIFSpec",
@@ -31,6 +35,8 @@ __all__ = [
     "ReadoutSpec",
     "RecurrentLIFSpec",
     "Reset",
+    "ResonateSpec",
+    "SRMSpec",
     "Score",
     "SynapticDelaySpec",
     "decay",
@@ -39,23 +45,29 @@ __all__ = [
 
 LayerSpec: TypeAlias = (
     ConvLIFSpec
+    AdaptiveLIFSpec
     | CubaLIFSpec
     | DelaySpec
     | LIFSpec
     | MPSLIFSpec
     | RandomLIFSpec
     | ReadoutSpec
+    | ResonateSpec
+    | SRMSpec
     | RecurrentLIFSpec
     | SynapticDelaySpec
 )
 SPECS: dict[str, type] = {
     "conv_lif": ConvLIFSpec,
+    "adaptive_lif": AdaptiveLIFSpec,
     "cuba_lif": CubaLIFSpec,
     "delay": DelaySpec,
     "lif": LIFSpec,
     "mps_lif": MPSLIFSpec,
     "random_lif": RandomLIFSpec,
     "readout": ReadoutSpec,
+    "resonate": ResonateSpec,
+    "srm": SRMSpec,
     "recurrent_lif": RecurrentLIFSpec,
     "synaptic_delay": SynapticDelaySpec,
 }

@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline.layer_spec import (
     ConvLIFSpec,
+    AdaptiveLIFSpec,
     CubaLIFSpec,
     DelaySpec,
     LayerSpec,
@@ -19,9 +20,12 @@ from pipeline.layer_spec import (
     RandomLIFSpec,
     ReadoutSpec,
     RecurrentLIFSpec,
+    ResonateSpec,
+    SRMSpec,
     SynapticDelaySpec,
 )
 from trainer.layers.conv import ConvLIF
+from trainer.layers.adaptive_lif import AdaptiveLIF
 from trainer.layers.cuba_lif import CubaLIF
 from trainer.layers.delay import Delay, shift
 from trainer.layers.lif import LIF
@@ -30,14 +34,18 @@ from trainer.layers.parts import Positive, Spiking, array, tensor
 from trainer.layers.random_lif import RandomLIF
 from trainer.layers.readout import Readout
 from trainer.layers.recurrent import RecurrentLIF
+from trainer.layers.resonate import Resonate
+from trainer.layers.srm import SRM
 from trainer.layers.surrogates import SURROGATES, Surrogate, atan, fast_sigmoid
 from trainer.layers.synaptic_delay import SynapticDelay
 
 __all__ = [
     "LIF",
     "MPSLIF",
+    "SRM",
     "SURROGATES",
     "ConvLIF",
+    "AdaptiveLIF",
     "CubaLIF",
     "Delay",
     "Layer",
@@ -45,6 +53,7 @@ __all__ = [
     "RandomLIF",
     "Readout",
     "RecurrentLIF",
+    "Resonate",
     "Spiking",
     "Surrogate",
     "SynapticDelay",
@@ -58,6 +67,7 @@ __all__ = [
 
 Layer = (
     ConvLIF
+    AdaptiveLIF
     | CubaLIF
     | Delay
     | LIF
@@ -65,10 +75,13 @@ Layer = (
     | RandomLIF
     | Readout
     | RecurrentLIF
+    | Resonate
+    | SRM
     | SynapticDelay
 )
 MODULES: dict[type, Callable[..., Layer]] = {  # of each kind of spec: its module, from the spec and options
     ConvLIFSpec: ConvLIF,
+    AdaptiveLIFSpec: AdaptiveLIF,
     CubaLIFSpec: CubaLIF,
     DelaySpec: Delay,
     LIFSpec: LIF,
@@ -76,6 +89,8 @@ MODULES: dict[type, Callable[..., Layer]] = {  # of each kind of spec: its modul
     RandomLIFSpec: RandomLIF,
     ReadoutSpec: Readout,
     RecurrentLIFSpec: RecurrentLIF,
+    ResonateSpec: Resonate,
+    SRMSpec: SRM,
     SynapticDelaySpec: SynapticDelay,
 }
 

@@ -41,6 +41,18 @@ class Positive(nn.Module):
         return self.start if self.log_factor is None else self.start * self.log_factor.exp()
 
 
+class Bounded(nn.Module):
+    """A vector of numbers: a constant, or learnt within limits, which are widened to hold where it starts."""
+
+    def __init__(self, values: np.ndarray, limits: tuple[float, float], *, learn: bool) -> None:
+        super().__init__()
+        self.limits = min(limits[0], float(values.min())), max(limits[1], float(values.max()))
+        self.values = nn.Parameter(tensor(values), requires_grad=learn)
+
+    def forward(self) -> Tensor:
+        return self.values.clamp(*self.limits)
+
+
 class Decay(torch.autograd.Function):
     """pipeline.layer_spec.decay with its derivative: d' = d * step / tau^2."""
 
@@ -63,3 +75,9 @@ def tensor(values: np.ndarray) -> Tensor:
 
 def array(values: Tensor) -> np.ndarray:
     return values.detach().numpy().copy()
+
+
+def exactly(values: np.ndarray, slope: Tensor) -> Tensor:
+    """`values`, as the runtime computes them, with the gradient of `slope`, which is the same but for its rounding."""
+    found = tensor(values)
+    return found + (slope - slope.detach()) if slope.requires_grad else found
