@@ -15,8 +15,8 @@ import numpy as np
 
 from pipeline.config import component
 from pipeline.layer_spec import (
-    ConvLIFSpec,
     AdaptiveLIFSpec,
+    ConvLIFSpec,
     CubaLIFSpec,
     DelaySpec,
     LayerSpec,

@@ -24,8 +24,8 @@ from pipeline.layer_spec.synaptic_delay import SynapticDelaySpec
 
 __all__ = [
     "SPECS",
-    "ConvLIFSpec",
     "AdaptiveLIFSpec",
+    "ConvLIFSpec",
     "CubaLIFSpec",
     "DelaySpec",
     "LIFSpec",
@@ -44,8 +44,8 @@ __all__ = [
 ]
 
 LayerSpec: TypeAlias = (
-    ConvLIFSpec
     AdaptiveLIFSpec
+    | ConvLIFSpec
     | CubaLIFSpec
     | DelaySpec
     | LIFSpec

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline.layer_spec import (
-    ConvLIFSpec,
     AdaptiveLIFSpec,
+    ConvLIFSpec,
     CubaLIFSpec,
     DelaySpec,
     LayerSpec,
@@ -24,8 +24,8 @@ from pipeline.layer_spec import (
     SRMSpec,
     SynapticDelaySpec,
 )
-from trainer.layers.conv import ConvLIF
 from trainer.layers.adaptive_lif import AdaptiveLIF
+from trainer.layers.conv import ConvLIF
 from trainer.layers.cuba_lif import CubaLIF
 from trainer.layers.delay import Delay, shift
 from trainer.layers.lif import LIF
@@ -44,8 +44,8 @@ __all__ = [
     "MPSLIF",
     "SRM",
     "SURROGATES",
-    "ConvLIF",
     "AdaptiveLIF",
+    "ConvLIF",
     "CubaLIF",
     "Delay",
     "Layer",
@@ -66,8 +66,8 @@ __all__ = [
 ]
 
 Layer = (
-    ConvLIF
     AdaptiveLIF
+    | ConvLIF
     | CubaLIF
     | Delay
     | LIF
