@@ -43,8 +43,8 @@ class UdpReceiveConfig(SensorConfig):
     leads. In silence the end of the stream follows the host's clock, by a fit of the two clocks, less `lateness_ms`; an event
     that arrives later is dropped and counted in `lost`. A sensor whose clock falls back by more than 1 s has begun anew.
     No layout has a sequence number, so what the network lost is not known. What this machine's full buffer dropped is (on Linux):
-    each such datagram counts in `lost` as the events of the one that came next. Events outside of the geometry are dropped and
-    counted in `lost` too; datagrams that do not fit the layout are counted in the report.
+    each such datagram counts in `lost` as many events as those that came next held on average. Events outside of the geometry are
+    dropped and counted in `lost` too; datagrams that do not fit the layout are counted in the report.
     UDP is plain text and open to anyone who can reach it: to listen off this machine say `insecure: true`.
     Errors: a port that is taken; silence of `idle_timeout_s`. A run that resumes goes on with what arrives then.
 
@@ -129,8 +129,9 @@ class UdpReceive(SensorSource):
 
     def _take(self, got: list[tuple[bytes, int]]) -> bool:
         t_us, unit, lost = self._decoder.decode([data for data, _ in got])
-        size = RECORDS[self._config.layout].itemsize
-        lost += sum(dropped * (len(data) // size) for data, dropped in got)
+        if dropped := sum(before for _, before in got):
+            events = sum(len(data) for data, _ in got) // RECORDS[self._config.layout].itemsize
+            lost += round(dropped * events / len(got))  # as if they had held as many as those that came
         return self.stamp(unit, lost) if t_us is None else self.take(t_us, unit, lost)
 
 
