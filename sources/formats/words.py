@@ -11,7 +11,7 @@ from sources.cut import Events
 from sources.formats.header import Chunk, Header, Truncated
 from sources.kernels import position as slot
 
-CHUNK_BYTES = 1 << 17  # of the file, decoded at a time
+CHUNK_BYTES = 1 << 18  # of the file, decoded at a time
 CHUNK_EVENTS = 1 << 16
 KERNEL_ROOM = 16  # more than the events of any one word
 

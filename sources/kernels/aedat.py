@@ -13,6 +13,7 @@ from sources.kernels.position import BACKWARDS, EVENTS, FAULT_X, FAULT_Y, INVALI
 WORDS = types.Array(types.uint32, 1, "C", readonly=True)
 TIMES = types.Array(types.int64, 1, "C", readonly=True)
 GREATEST_US = 2**60
+BLOCK = 1024  # records
 ARGUMENTS = types.int64, types.int64, types.int64[::1], types.int64[::1], types.uint32[::1]
 
 
@@ -24,12 +25,30 @@ def _leave(position, n, newest_us, backwards, fault_x, fault_y):
     return n
 
 
+@njit(types.boolean(TIMES, types.int64, types.int64, types.int64, types.int64[::1], types.uint32[::1]), cache=True)
+def _plain_aedat4(records, width, height, newest_us, t_us, unit):
+    """Decode all records as if nothing were wrong with them, and tell whether that is so: a loop without jumps."""
+    wrong, before_us = False, max(newest_us, -GREATEST_US + 1)
+    for n in range(t_us.shape[0]):
+        time_us, address = records[2 * n], records[2 * n + 1]
+        x, y, on = address & 0xFFFF, (address >> 16) & 0xFFFF, np.int64((address >> 32) & 0xFF != 0)
+        wrong |= (x >= width) | (y >= height) | (time_us < before_us)
+        before_us = time_us
+        t_us[n], unit[n] = time_us, ((on * height + y) * width + x) & 0xFFFFFFFF
+    return not wrong and before_us < GREATEST_US
+
+
 @njit(types.int64(TIMES, *ARGUMENTS), cache=True)
 def decode_aedat4(records, width, height, position, t_us, unit):
     """records (2 n,) int64: the time; x, y and polarity in 16, 16 and 8 bits, from the lowest up."""
     newest_us, backwards, fault_x, fault_y = position[NEWEST_US], position[BACKWARDS], -1, -1
-    n, end = 0, records.shape[0] // 2
+    n, end, careful = 0, records.shape[0] // 2, 0  # careful: up to which record to look at each by itself
     while n < end:
+        if n >= careful:
+            careful = min(n + BLOCK, end)
+            if _plain_aedat4(records[2 * n : 2 * careful], width, height, newest_us, t_us[n:careful], unit[n:careful]):
+                newest_us, n = t_us[careful - 1], careful
+                continue
         time_us, address = records[2 * n], records[2 * n + 1]
         x, y, on = address & 0xFFFF, (address >> 16) & 0xFFFF, np.int64((address >> 32) & 0xFF != 0)
         if x >= width or y >= height:

@@ -23,15 +23,21 @@ from sources.kernels.position import (
 
 ADDR_Y, ADDR_X, VECT_BASE_X, VECT_12, VECT_8, TIME_LOW, TIME_HIGH, EXT_TRIGGER = 0, 2, 3, 4, 5, 6, 8, 10
 RESERVED = (1, 9, 11, 12, 13)  # what else there is (7, 14, 15) carries data of other kinds
-PLAIN = 1 << ADDR_Y | 1 << ADDR_X | 1 << TIME_LOW | 1 << TIME_HIGH | 1 << 7 | 1 << 14 | 1 << 15  # the most frequent, and data
+BLOCK = 2048  # words
+MASK = 0xFFF
 
-# What a plain word does to the state, row << 24 | high << 12 | low: which bits of that stay; which bits of the word are added,
-# times what; and 0 for an event, else -1. It is looked up by the word's type, since comparisons would become jumps.
-EFFECTS = [(-1, 0, 0, -1)] * 16
-EFFECTS[ADDR_Y] = 0xFFFFFF, 0x7FF, 1 << 24, -1
-EFFECTS[TIME_HIGH] = ~0xFFF000, 0xFFF, 1 << 12, -1
-EFFECTS[TIME_LOW] = ~0xFFF, 0xFFF, 1, -1
-EFFECTS[ADDR_X] = -1, 0, 0, 0
+# Runs of the usual words are taken in two steps. First each word changes one number that holds all that is known, twelve bits
+# each: high, row, low, base (of a vector: polarity and column), address (polarity and column); the number as it is after
+# a word with an event is noted. Then times and addresses are taken from the numbers noted, in a loop that has no jumps.
+HIGH_AT, Y_AT, LOW_AT, BASE_AT = 48, 36, 24, 12
+USUAL = 1 << ADDR_Y | 1 << ADDR_X | 1 << TIME_LOW | 1 << TIME_HIGH | 1 << 7 | 1 << 14 | 1 << 15
+VECTORS = 1 << VECT_BASE_X | 1 << VECT_12 | 1 << VECT_8
+EFFECTS = [(-1, 0)] * 16  # of a word's type: which bits of the number stay, and times what the word's lower bits are added
+EFFECTS[TIME_HIGH] = ~(MASK << HIGH_AT), 1 << HIGH_AT
+EFFECTS[ADDR_Y] = ~(MASK << Y_AT), 1 << Y_AT
+EFFECTS[TIME_LOW] = ~(MASK << LOW_AT), 1 << LOW_AT
+EFFECTS[VECT_BASE_X] = ~(MASK << BASE_AT), 1 << BASE_AT
+EFFECTS[ADDR_X] = ~MASK, 1
 EFFECT = np.array(EFFECTS, np.int64).ravel()
 MOST_EVENTS = 12  # of one word
 
@@ -71,6 +77,54 @@ def _count_backwards(t_us, n, position):
     position[NEWEST_US] = newest_us
 
 
+@njit(types.UniTuple(types.int64, 4)(WORDS, types.int64, types.int64, types.int64, types.int64, types.int64, types.int64,
+                                     types.int64[::1]), cache=True)
+def _note(words, at, stop, usual, state, n, room, noted):
+    """The first step, up to a word of another type than those in `usual`, or one that needs care.
+
+    Returns where it stands, the state, how many are noted, and a negative number if the time's upper bits fell.
+    """
+    fell = np.int64(0)
+    while at < stop:  # a processor cannot guess which word comes next: no jump but the rare ones here depends on that
+        word = np.int64(words[np.uint64(at)])  # (an index that has a sign is tested for it)
+        kind = word >> 12
+        if not (usual >> kind) & 1:
+            break
+        if kind == VECT_12 or kind == VECT_8:  # noqa: SIM109 (faster)
+            count = 12 if kind == VECT_12 else 8
+            if n > room or (state >> BASE_AT) & 0x7FF > 0x7FF - count:
+                break
+            event, bits = state & ~MASK | (state >> BASE_AT) & MASK, word & ((1 << count) - 1)
+            for _ in range(count):
+                noted[np.uint64(n)] = event
+                n += bits & 1
+                event += 1
+                bits >>= 1
+            state += count << BASE_AT
+            stop = min(stop, at + room - n + 2)
+        else:
+            before = state >> HIGH_AT
+            state = state & EFFECT[np.uint64(2 * kind)] | (word & MASK) * EFFECT[np.uint64(2 * kind + 1)]
+            fell |= (state >> HIGH_AT) - before
+            noted[np.uint64(n)] = state
+            n += np.int64(kind == ADDR_X)
+        at += 1
+    return at, state, n, fell
+
+
+@njit(types.boolean(types.int64, types.int64, types.int64, types.int64[::1], types.uint32[::1]), cache=True)
+def _place(loops_us, width, height, t_us, unit):
+    """The second step: t_us holds the numbers noted. Returns whether all events lie inside of the geometry."""
+    outside = False
+    for n in range(t_us.shape[0]):
+        state = t_us[n]
+        x, y, polarity = state & 0x7FF, (state >> Y_AT) & 0x7FF, (state >> 11) & 1
+        outside |= (x >= width) | (y >= height)
+        t_us[n] = loops_us + ((state >> HIGH_AT) << 12 | (state >> LOW_AT) & MASK)
+        unit[n] = (polarity * height + y) * width + x
+    return not outside
+
+
 @njit(SIGNATURE, cache=True)
 def decode(words, width, height, position, t_us, unit):
     """Decode words until they end, the room for events does, or an event lies outside of the geometry.
@@ -79,34 +133,23 @@ def decode(words, width, height, position, t_us, unit):
     Returns the number of events. time = loops + high * 4096 + low; the 24-bit counter wraps every 16.777216 s.
     """
     high, low, loops_us, y, base_x = position[HIGH], position[LOW], position[LOOPS_US], position[Y], position[BASE_X]
-    area, beyond = width * height, height << 24
-    plane = position[POLARITY] * area
-    n, at, end, room, fault_x = 0, 0, words.shape[0], t_us.shape[0] - MOST_EVENTS, -1
-    while at < end and n <= room and fault_x < 0:  # runs of plain words, and between them one word of any type
-        if (PLAIN >> (words[at] >> 12)) & 1 and (high | low | y) >= 0:
-            state = y << 24 | high << 12 | low
-            after_us = high << 12 | low
-            stop = min(end, at + room - n + 1)
-            while at < stop:  # a processor cannot guess which word comes next: no jump here depends on that
-                word = np.int64(words[np.uint64(at)])  # (an index that has a sign is tested for it)
-                kind, x = word >> 12, word & 0x7FF
-                if not (PLAIN >> kind) & 1:
-                    break
-                at += 1
-                before_us = after_us
-                state = state & EFFECT[4 * kind] | (word & EFFECT[4 * kind + 1]) * EFFECT[4 * kind + 2]
-                after_us, y = state & 0xFFFFFF, state >> 24
-                loops_us += np.int64(before_us - after_us > 2048 << 12) << 24
-                if EFFECT[4 * kind + 3] | ((x - width) & (state - beyond)) >= 0:
-                    fault_x = x
-                    break
-                to = np.uint64(n)
-                t_us[to], unit[to] = loops_us + after_us, ((word >> 11) & 1) * area + y * width + x
-                n += 1 + EFFECT[4 * kind + 3]
-            high, low, y = (state >> 12) & 0xFFF, state & 0xFFF, state >> 24
-            continue
-        word = np.int64(words[at])
-        kind, payload = word >> 12, word & 0xFFF
+    area, plane = width * height, position[POLARITY] * width * height
+    n, at, end, room, fault_x, careful = 0, 0, words.shape[0], t_us.shape[0] - MOST_EVENTS, -1, 0
+    while at < end and n <= room and fault_x < 0:
+        if at >= careful and (high | low | y) >= 0:
+            usual, base = USUAL, np.int64(0)
+            if 0 <= base_x <= 0x7FF:
+                usual, base = USUAL | VECTORS, base_x | np.int64(plane > 0) << 11
+            state = high << HIGH_AT | y << Y_AT | low << LOW_AT | base << BASE_AT
+            stop = min(end, at + min(BLOCK, room - n + 1))
+            careful, state, past, fell = _note(words, at, stop, usual, state, n, room, t_us)
+            if careful > at and fell >= 0 and _place(loops_us, width, height, t_us[n:past], unit[n:past]):
+                at, n, high, low, y = careful, past, state >> HIGH_AT, (state >> LOW_AT) & MASK, (state >> Y_AT) & 0x7FF
+                if usual != USUAL:
+                    base_x, plane = (state >> BASE_AT) & 0x7FF, ((state >> (BASE_AT + 11)) & 1) * area
+                continue
+        word = np.int64(words[at])  # one by one, up to `careful`
+        kind, payload = word >> 12, word & MASK
         at += 1
         if kind == ADDR_Y:
             y = payload & 0x7FF
@@ -116,7 +159,15 @@ def decode(words, width, height, position, t_us, unit):
             loops_us += (high - payload > 2048) << 24
             high = payload
         elif kind == ADDR_X:
-            position[INCOMPLETE] += 1
+            x = payload & 0x7FF
+            if (high | low | y) < 0:
+                position[INCOMPLETE] += 1
+                continue
+            if x >= width or y >= height:
+                fault_x = x
+                break
+            t_us[n], unit[n] = loops_us + high * 4096 + low, (payload >> 11) * area + y * width + x
+            n += 1
         elif kind == VECT_12 or kind == VECT_8:  # noqa: SIM109 (faster)
             x, bits = base_x, payload if kind == VECT_12 else payload & 0xFF
             past = x + (12 if kind == VECT_12 else 8)
