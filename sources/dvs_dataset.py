@@ -12,19 +12,21 @@ from zlib import crc32
 import numpy as np
 from pydantic import BeforeValidator, Field
 
-from pipeline.contract import FilePath, ReplayConfig, Source, State
+from pipeline.contract import FilePath, Source, State
 from pipeline.packet import Format, Packet
 from sources.cut import Events, cut
-from sources.disorder import ON_DISORDER, OnDisorder
-from sources.recordings import OnTruncated, Recording, open_recording
+from sources.file_options import FileConfig
+from sources.formats.header import LONGEST_SILENCE_US
+from sources.recordings import Recording
 
 Name = Annotated[str, BeforeValidator(lambda name: str(name) if isinstance(name, int) and not isinstance(name, bool) else name)]
 
 
-class DvsDatasetConfig(ReplayConfig):
+class DvsDatasetConfig(FileConfig):
     """A folder whose sub-folders are the classes and hold one recording a sample, of any format that dvs_file reads.
 
-    Out: spikes of shape (2, height, width), ON is index 1, y counts down, times in us; Format.names are the class names, sorted
+    Out: spikes of shape (2, height, width), ON is index 1, y counts down, times in us (tables with a column
+    unit: of their shape); Format.names are the class names, sorted
     (numbers as numbers) or as `classes` has them; a packet's label is the place of its class there. Each file is an episode,
     class after class and file after file in order of their names, or in an order drawn from `seed` with `shuffle`.
     An episode begins at 0 and ends 1 us after its last event, or at `end_ms`. Events keep the times of the file (in N-MNIST these
@@ -52,16 +54,9 @@ class DvsDatasetConfig(ReplayConfig):
     anchor: Literal["zero", "first_event"] = Field(
         "zero", description="what lies at time 0: the file's own zero, or the file's first event"
     )
-    width: int | None = Field(None, ge=1, description="columns of the sensor, for files whose headers do not tell, pixels")
-    height: int | None = Field(None, ge=1, description="rows of the sensor, likewise, pixels")
-    on_disorder: OnDisorder = Field("error", description=ON_DISORDER)
-    truncated: OnTruncated = Field("error", description="half a record at a file's end: error, or keep what is whole")
-
-    def open(self, path: Path) -> Recording:
-        return open_recording(path, self.width, self.height, self.on_disorder, self.truncated)
 
     def _first(self, samples: list[Sample]) -> Recording:
-        recording = self.open(samples[0].path)
+        recording = self.open_file(samples[0].path)
         if recording.header.kind != "spikes":
             raise ValueError(f"{samples[0].path}: holds {recording.header.kind} events, where samples of spikes can be read")
         return recording
@@ -133,14 +128,17 @@ class DvsDataset:
                 yield packet
 
     def _read(self, path: Path) -> Iterator[Events]:
-        recording = self._config.open(path)
+        recording = self._config.open_file(path)
         if recording.header.shape != self.format.shape:
-            (_, height, width), (_, wanted_height, wanted_width) = recording.header.shape, self.format.shape
-            raise ValueError(f"{path}: a sensor of {width}x{height}, where the first sample's has {wanted_width}x{wanted_height}")
+            size, wanted = (_size(shape) for shape in (recording.header.shape, self.format.shape))
+            raise ValueError(f"{path}: a sensor of {size}, where the first sample's has {wanted}")
         shift_us, counts = None, {"events": 0}
-        for chunk in recording.chunks():
+        for chunk in recording.replayed():
             if shift_us is None and chunk.events.t_us.size:
-                shift_us = int(chunk.events.t_us[0]) if self._config.anchor == "first_event" else 0
+                first_us = int(chunk.events.t_us[0])
+                shift_us = first_us if self._config.anchor == "first_event" else 0
+                if first_us - shift_us > LONGEST_SILENCE_US:
+                    raise ValueError(f"{path}: the first event lies {first_us / 1e6:.0f} s after zero: set anchor: first_event")
             counts = chunk.counts
             yield _shifted(chunk.events, shift_us) if shift_us else chunk.events
         if shift_us is None and self._config.end_ms is None:
@@ -197,6 +195,10 @@ def _in_order(config: DvsDatasetConfig, samples: list[Sample]) -> list[Sample]:
     if config.shuffle:
         samples = [samples[i] for i in np.random.default_rng(config.seed).permutation(len(samples))]
     return samples[: config.limit]
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return f"{shape[2]}x{shape[1]}" if len(shape) == 3 else f"{shape[0]} channels" if len(shape) == 1 else f"shape {shape}"
 
 
 def _shifted(events: Events, by_us: int) -> Events:

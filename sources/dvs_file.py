@@ -11,17 +11,16 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from pipeline.contract import FilePath, ReplayConfig, Source, State
+from pipeline.contract import FilePath, Source, State
 from pipeline.packet import NO_VALUES, Format, Packet
 from sources.cut import Events, cut
-from sources.disorder import ON_DISORDER, OnDisorder
-from sources.formats.header import TableOptions, TimeUnit
-from sources.recordings import OnTruncated, Recording, Stream, open_recording
+from sources.file_options import FileConfig
+from sources.recordings import Recording, Stream
 
 CHUNKS_A_MARK = 64  # of the index
 
 
-class DvsFileConfig(ReplayConfig):
+class DvsFileConfig(FileConfig):
     """A recording of an event camera, of any format of docs/recordings.md, told by its content.
 
     Out: spikes of shape (2, height, width), ON is index 1, y counts down, in the recording's order, times as recorded (us).
@@ -46,23 +45,10 @@ class DvsFileConfig(ReplayConfig):
     from_s: float = Field(0.0, ge=0, description="where to begin, s after the recording's first event")
     to_s: float | None = Field(None, gt=0, description="where to end, s after the recording's first event; none: at its end")
     loop: int | bool = Field(1, description="how many times to replay; true: without end")
-    width: int | None = Field(None, ge=1, description="columns of the sensor, for a file whose header does not tell, pixels")
-    height: int | None = Field(None, ge=1, description="rows of the sensor, likewise, pixels")
-    on_disorder: OnDisorder = Field("error", description=ON_DISORDER)
-    truncated: OnTruncated = Field("error", description="half a record at the file's end: error, or keep what is whole")
     stream: Stream = Field("events", description="what to read of the file: its events, or triggers or exposures if it holds any")
-    time_unit: TimeUnit | None = Field(None, description="of the times of a table: s, ms, us or ns; none: find out")
-    columns: dict[Literal["t", "x", "y", "p"], str | int] | None = Field(
-        None, description="which column of a table holds t, x, y or p: its name, or its number from 0; none: find out"
-    )
-    delimiter: str | None = Field(None, min_length=1, max_length=1, description="between the fields of a text; none: find out")
-    table: str | None = Field(None, description="path of the table inside an HDF5 file, or the topic of a bag; none: find out")
-    channels: int | None = Field(None, ge=1, description="units of a table with columns t and unit that does not tell them")
 
     def open(self) -> Recording:
-        columns: dict[str, str | int] | None = dict(self.columns) if self.columns else None  # type: ignore[arg-type]
-        table = TableOptions(self.time_unit, columns, self.delimiter, self.table, self.channels)
-        return open_recording(self.path, self.width, self.height, self.on_disorder, self.truncated, table, self.stream)
+        return self.open_file(self.path, self.stream)
 
     def check(self) -> Format:
         if self.loop is not True and self.loop < 1:
@@ -154,7 +140,7 @@ class DvsFile:
 
     def _read(self) -> Iterator[Events]:
         newest_us = None
-        for number, chunk in enumerate(self._recording.chunks(self._position if self._position.size else None)):
+        for number, chunk in enumerate(self._recording.replayed(self._position if self._position.size else None)):
             self._forget_handed_out()
             self._chunks.append((chunk.position, chunk.newest_us))
             if number % CHUNKS_A_MARK == 0 and (not self._marks or chunk.since_us > self._marks[-1][0]):

@@ -13,7 +13,7 @@ from pipeline.packet import Format
 from sources.cut import Events, joined
 from sources.disorder import OnDisorder, in_order
 from sources.formats import FORMATS
-from sources.formats.header import TRIGGER_SHAPE, Chunk, Decoder, Header, Peek, TableOptions, Truncated
+from sources.formats.header import LONGEST_SILENCE_US, TRIGGER_SHAPE, Chunk, Decoder, Header, Peek, TableOptions, Truncated
 from sources.formats.words import truncated
 
 HEAD_BYTES = 1 << 16
@@ -67,6 +67,24 @@ class Recording:
             if chunk is not None and error.tail_bytes:
                 counts = chunk.counts | {"tail_bytes": error.tail_bytes}
                 yield chunk._replace(events=Events(), since_us=chunk.newest_us, ordered=True, counts=counts)
+
+    def replayed(self, position: np.ndarray | None = None) -> Iterator[Chunk]:
+        """The same as `chunks`, but an error where an event is so far ahead that packets up to it would not end."""
+        newest_us = None
+        for chunk in self.chunks(position):
+            t_us = chunk.events.t_us
+            if t_us.size:
+                newest_us = int(t_us[0]) if newest_us is None else newest_us
+                if t_us[-1] - newest_us > LONGEST_SILENCE_US:
+                    self._check_silence(np.append(newest_us, t_us))
+                newest_us = int(t_us[-1])
+            yield chunk
+
+    def _check_silence(self, t_us: np.ndarray) -> None:
+        at = int(np.diff(t_us).argmax())
+        if t_us[at + 1] - t_us[at] > LONGEST_SILENCE_US:
+            raise ValueError(f"{self.header.path}: the time jumps ahead from {t_us[at]} to {t_us[at + 1]} us, more than a day: "
+                             "the file is damaged, or its unit of time is another")
 
 
 def open_recording(

@@ -10,6 +10,7 @@ from pipeline.packet import Format, Packet, same_events
 from sources.dvs_dataset import DvsDatasetConfig, list_samples
 from tests import writers, writers_event_stream
 from tests.real_data import DATA, needs_data
+from tests.writers_aedat import aedat4
 
 
 @pytest.fixture
@@ -120,6 +121,26 @@ def test_a_folder_that_holds_nothing_is_one_clear_line(tmp_path):
     (tmp_path / "data" / "0").mkdir()
     with pytest.raises(ValueError, match=r"no class folder holds a file that matches '\*'"):
         config.check()
+
+
+def test_unix_times_are_no_endless_silence_before_the_first_event(tmp_path):
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "a.aedat4").write_bytes(aedat4([(1_589_163_147_368_868, 1, 2, 1)]))
+    with pytest.raises(ValueError, match=r"a\.aedat4: the first event lies 1589163147 s after zero: set anchor: first_event"):
+        replay(tmp_path)
+    assert [p.t_us.tolist() for p in replay(tmp_path, anchor="first_event")] == [[0]]
+
+
+def test_samples_that_are_tables_take_the_options_of_tables(tmp_path):
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "a.csv").write_text("7;1;9;1\n8;2;9;0\n")
+    options = {"columns": {"t": 0, "x": 1, "y": 2, "p": 3}, "time_unit": "ms", "delimiter": ";", "width": 34, "height": 34}
+    assert [p.t_us.tolist() for p in replay(tmp_path, **options)] == [[7_000, 8_000]]
+    (tmp_path / "0" / "b.csv").write_text("t_us,unit\n5,2\n6,3\n")
+    packets = replay(tmp_path, files="b.csv", channels=4)
+    assert [p.unit.tolist() for p in packets] == [[2, 3]]
+    with pytest.raises(ValueError, match=r"b\.csv: a sensor of 4 channels, where the first sample's has 34x34"):
+        replay(tmp_path, channels=4)
 
 
 def test_a_sample_of_another_geometry_is_an_error(folder):

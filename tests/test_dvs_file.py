@@ -114,6 +114,15 @@ def test_to_before_from_is_an_error(recording):
         DvsFileConfig(path=recording, from_s=2, to_s=1).check()
 
 
+def test_a_time_far_ahead_is_an_error_and_no_endless_silence(tmp_path):
+    path = tmp_path / "far.csv"
+    path.write_text(f"t_us,x,y,p\n5,1,1,1\n9,1,1,1\n{2**40},1,1,1\n")
+    wanted = rf"far\.csv: the time jumps ahead from 9 to {2**40} us, more than a day"
+    for options in ({}, {"on_disorder": "drop"}, {"on_disorder": {"sort_within_ms": 1}}):
+        with pytest.raises(ValueError, match=wanted):
+            replay(path, **options)
+
+
 def test_a_recording_without_events_is_an_error(tmp_path):
     path = tmp_path / "silent.raw"
     path.write_bytes(writers.EVT3_HEADER)
@@ -123,7 +132,7 @@ def test_a_recording_without_events_is_an_error(tmp_path):
 
 def test_a_truncated_recording_is_refused_by_check_already(recording):
     recording.write_bytes(recording.read_bytes()[:-1])
-    with pytest.raises(ValueError, match=r"recording\.raw: cut off: it ends with 1 byte of half a evt3 record at byte \d+"):
+    with pytest.raises(ValueError, match=r"recording\.raw: cut off: it ends with 1 byte of half a record of evt3 at byte \d+"):
         DvsFileConfig(path=recording).check()
     assert times(replay(recording, truncated="keep")) == TIMES[:-1]
 

@@ -250,7 +250,7 @@ def test_a_vector_may_reach_over_the_edge_but_hold_no_event_there(saved):
 def test_half_a_record_at_the_end_is_an_error_or_left_out(saved):
     for name, (write, _, _) in WRITERS.items():
         path = saved(write(FEW)[:-1], name)
-        with pytest.raises(ValueError, match=r"cut off: it ends with .* of half a .* record at byte"):
+        with pytest.raises(ValueError, match=r"cut off: it ends with .* of half a record of .* at byte"):
             open_recording(path).check()
         with pytest.raises(ValueError, match="set truncated: keep"):
             open_recording(path).events()

@@ -390,7 +390,7 @@ def test_an_evt21_word_may_reach_over_the_edge_but_hold_no_event_there(saved):
 @pytest.mark.parametrize("name", [name for name in WRITERS if not name.startswith(("aedat4_none", "aedat4_lz4", "aedat4_zstd"))])
 def test_half_a_record_at_the_end_is_an_error_or_left_out_and_counted(name, saved):
     path = saved(WRITERS[name][0](FEW)[:-1])
-    with pytest.raises(ValueError, match=r"cut off: it ends with .* of half a .* record at byte \d+; set truncated: keep"):
+    with pytest.raises(ValueError, match=r"cut off: it ends with .* of half a record of .* at byte \d+; set truncated: keep"):
         open_recording(path).events()
     rest = decoded(open_recording(path, on_truncated="keep"))
     assert rest == FEW[: len(rest)]
@@ -419,6 +419,17 @@ def test_a_packet_that_swells_beyond_reason_is_refused(saved, monkeypatch):
 def test_a_time_that_no_clock_could_have_told_is_an_error(saved):
     with pytest.raises(ValueError, match="holds a time that no clock could have told"):
         open_recording(saved(aedat4([(2**62, 1, 1, 1)]))).events()
+
+
+def test_a_time_far_ahead_is_damage_and_no_endless_silence(saved):
+    far = [*FEW, (FEW[-1][0] + 2**40, 1, 1, 1)]
+    content = aedat4(far, packet_events=len(FEW))
+    wanted = rf"the packet at byte \d+ holds a time that jumps ahead, from {FEW[-1][0]} to {far[-1][0]} us: the file is damaged"
+    with pytest.raises(ValueError, match=wanted):
+        open_recording(saved(content)).events()
+    first = [FEW[0], (FEW[0][0] + 2**40, 1, 1, 1)]
+    with pytest.raises(ValueError, match="jumps ahead"):
+        open_recording(saved(aedat4(first))).events()
 
 
 def test_a_generic_event_longer_than_a_chunk_is_damage(saved, monkeypatch):

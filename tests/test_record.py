@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,42 @@ def test_from_s_begins_with_the_packet_that_reaches_beyond_it(tmp_path: Path) ->
     assert [content(packet) for packet in late] == [content(packet) for packet in packets[2:]]
     with pytest.raises(ValueError, match=r"from_s 1 lies after the recording's end at 0\.12 s"):
         replayed(tmp_path / "run.spkl", from_s=1)
+
+
+def test_to_s_ends_before_the_packet_that_begins_there_and_ends_the_episode(tmp_path: Path) -> None:
+    packets = two_episodes()
+    record(tmp_path / "run.spkl", packets)
+    lengths = [packet.end_us - packet.begin_us for packet in packets]
+    early = replayed(tmp_path / "run.spkl", to_s=(lengths[0] + 1) / 1e6)
+    assert [content(packet) for packet in early[:2]] == [content(packet) for packet in packets[:2]]
+    assert early[-1].last
+    assert sum(packet.last for packet in early) == 1
+    with pytest.raises(ValueError, match="to_s must lie after from_s, got 1 and 2"):
+        replayed(tmp_path / "run.spkl", from_s=2, to_s=1)
+
+
+def test_each_turn_of_a_loop_gives_the_same_packets_in_further_episodes(tmp_path: Path) -> None:
+    packets = two_episodes()
+    record(tmp_path / "run.spkl", packets)
+    turns = replayed(tmp_path / "run.spkl", loop=3)
+    assert len(turns) == 3 * len(packets)
+    for turn in range(3):
+        for ours, theirs in zip(turns[turn * len(packets) :], packets, strict=False):
+            assert content(replace(ours, episode=ours.episode - 2 * turn)) == content(theirs)
+    endless = RecordedConfig(path=tmp_path / "run.spkl", loop=True).prepare()(None).packets()
+    assert [next(endless).episode for _ in range(20 * len(packets))][-1] == 39
+    with pytest.raises(ValueError, match="loop must be at least 1, or true, got 0"):
+        RecordedConfig(path=tmp_path / "run.spkl", loop=0).check()
+
+
+def test_a_looped_recording_resumes_after_any_packet(tmp_path: Path) -> None:
+    record(tmp_path / "run.spkl", two_episodes()[:-1])  # the last episode has no end
+    make = RecordedConfig(path=tmp_path / "run.spkl", loop=2, from_s=0.012, to_s=0.09).prepare()
+    source = make(None)
+    packets, states = zip(*((packet, source.snapshot()) for packet in source.packets()), strict=True)
+    assert sum(packet.last for packet in packets) == len({packet.episode for packet in packets}) == 4
+    for done, state in enumerate(states, 1):
+        assert [content(packet) for packet in make(state).packets()] == [content(packet) for packet in packets[done:]]
 
 
 def test_options_that_cut_packets_are_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ STEP_BYTES = 1 << 22
 def lz4(data: memoryview) -> bytes:
     """The content of an LZ4 frame.
 
-    The room is made beforehand: the library's `decompress` lets it grow where a frame does not tell its size, at a third of the speed.
+    The room is made beforehand: the library's `decompress` lets it grow where a frame does not tell its size, which takes long.
     """
     from lz4.frame import create_decompression_context, decompress_chunk
 

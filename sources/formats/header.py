@@ -20,6 +20,8 @@ class Truncated(ValueError):
         self.tail_bytes = tail_bytes  # of half a record at the end
 
 
+LONGEST_SILENCE_US = 24 * 3_600_000_000  # inside a recording; a time that is further ahead is damage, else silence would not end
+
 TimeUnit = Literal["s", "ms", "us", "ns"]
 US_PER = {"s": 1_000_000.0, "ms": 1000.0, "us": 1.0, "ns": 0.001}
 

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 
 from sources.cut import Events, joined
-from sources.formats.header import Chunk, Header, Truncated
+from sources.formats.header import LONGEST_SILENCE_US, Chunk, Header, Truncated
 from sources.formats.words import make_chunk, start_position, truncated
 from sources.kernels import position as slot
 
@@ -77,6 +77,7 @@ def _gather(
                     raise ValueError(f"has {size} bytes, where at most {MOST_BYTES} are possible")
                 decoded = packets.decode(head, room.read(file, header, at + packets.head_bytes, size), position)
                 if decoded is not None and decoded.t_us.size:
+                    _check_silence(decoded, before, position)
                     found.append(decoded)
                     events += decoded.t_us.size
             else:
@@ -87,6 +88,12 @@ def _gather(
             raise ValueError(f"{header.path}: the packet at byte {at} {error}: the file is damaged") from None
         position[slot.WORD] = past
     return 0
+
+
+def _check_silence(events: Events, before: np.ndarray, after: np.ndarray) -> None:
+    since_us = int(events.t_us[0]) if before[slot.EVENTS] == 0 else int(before[slot.NEWEST_US])
+    if after[slot.NEWEST_US] - since_us > LONGEST_SILENCE_US:
+        raise ValueError(f"holds a time that jumps ahead, from {since_us} to {after[slot.NEWEST_US]} us")
 
 
 class _Gone(ValueError):

@@ -78,8 +78,8 @@ def truncated(header: Header, tail_bytes: int) -> str:
     """The one line that tells of half a record at the end."""
     at = header.size - tail_bytes
     return (
-        f"{header.path}: cut off: it ends with {tail_bytes} byte{'s' if tail_bytes > 1 else ''} of half a "
-        f"{header.format} record at byte {at}; set truncated: keep to accept what is whole"
+        f"{header.path}: cut off: it ends with {tail_bytes} byte{'s' if tail_bytes > 1 else ''} of half a record of "
+        f"{header.format} at byte {at}; set truncated: keep to accept what is whole"
     )
 
 
