@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from spikeline.commands import convert, evaluate, look, nir, own_tests, run, timing_sets, train
+from spikeline.commands import convert, encode_sound, evaluate, look, nir, own_tests, run, timing_sets, train
 
 app = typer.Typer(
     help="A streaming event-processing pipeline: event sensors and recordings to spiking networks to live decisions.",
@@ -26,6 +26,7 @@ app.command()(look.schema)
 app.command("test")(own_tests.own_tests)
 app.command()(look.info)
 app.command()(convert.convert)
+app.command("encode-sound")(encode_sound.encode_sound)
 app.command()(train.train)
 app.command("import-nir")(nir.import_nir)
 app.command("export-nir")(nir.export_nir)
