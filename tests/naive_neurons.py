@@ -54,6 +54,21 @@ def run(spec, neurons: list[Neuron], restless: Callable[..., bool], episode: Pac
         last = tick
 
 
+def restless_by(bound: np.ndarray) -> Callable[..., bool]:
+    """Whether neuron j with the states x and y might reach its threshold in silence, by the bound of operators/silence.py."""
+
+    @np.errstate(over="ignore")  # adaptive neurons whose a is below 0 may grow without end
+    def restless(j, x, y, *_):
+        most = f32(0)
+        for k, state in enumerate((x, y)):
+            away = state - bound[k, j]
+            part = max(away, f32(0)) * bound[2 + 2 * k, j] + max(-away, f32(0)) * bound[3 + 2 * k, j]
+            most = most + part if k else part
+        return not most < bound[6, j]
+
+    return restless
+
+
 def silent(neuron: Neuron, states: tuple[np.float32, ...], m: int) -> tuple[np.float32, ...]:
     """m silent ticks."""
     pairs = zip(states[::2], states[1::2], neuron.silence, strict=True)

@@ -157,22 +157,6 @@ def neurons(kind, spec):
     return [KINDS[kind].neuron(spec, j) for j in range(spec.n_out)]
 
 
-def bound_of(law):
-    """Whether neuron j with the states x and y is restless, by the bound of operators/silence.py in plain numbers."""
-    bound = law.bound
-
-    @np.errstate(over="ignore")  # adaptive neurons whose a is below 0 may grow without end
-    def restless(j, x, y, *_):
-        most = f32(0)
-        for k, state in enumerate((x, y)):
-            away = state - bound[k, j]
-            part = max(away, f32(0)) * bound[2 + 2 * k, j] + max(-away, f32(0)) * bound[3 + 2 * k, j]
-            most = most + part if k else part
-        return not most < bound[6, j]
-
-    return restless
-
-
 # --- bit for bit ---
 
 
@@ -187,7 +171,7 @@ def test_kernels_equal_the_plain_truth_bit_for_bit(kind, data):
     episode = data.draw(episodes(spec.weight.shape[0], gaps_us, tick_us))
     operator = module.make(spec, stream(spec.n_in, episode))(None)
     out = play(operator, cuts(data.draw, episode))
-    spikes, states = naive.run(spec, neurons(kind, spec), bound_of(KINDS[kind].law(spec)), episode)
+    spikes, states = naive.run(spec, neurons(kind, spec), naive.restless_by(KINDS[kind].law(spec).bound), episode)
     assert spikes_of(out) == spikes
     for state, truth in zip(operator.snapshot().values(), zip(*states, strict=True), strict=False):
         assert state.tobytes() == bits(truth)
@@ -219,7 +203,7 @@ def test_cuba_lif_in_continuous_time_equals_looking_at_every_microsecond(data):
 @given(st.data())
 def test_where_the_bound_holds_no_silence_makes_a_spike(kind, data):
     spec = data.draw(KINDS[kind].specs)
-    restless = bound_of(KINDS[kind].law(spec))
+    restless = naive.restless_by(KINDS[kind].law(spec).bound)
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     x, y = (rng.normal(size=(2, spec.n_out)) * rng.choice([0.1, 1, 10])).astype(f32)
     for j, neuron in enumerate(neurons(kind, spec)):

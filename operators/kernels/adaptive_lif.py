@@ -10,7 +10,6 @@ from numba import njit
 from operators.kernels.ticks import (
     LAST,
     OPEN,
-    READ_MATRIX,
     SIGNATURE,
     STOP,
     UNSETTLED,
@@ -22,20 +21,6 @@ from operators.kernels.ticks import (
 )
 
 AL, SHARE, BE, A, B, THRESHOLD = range(6)  # the rows of `law`
-
-
-@njit(f"void(float32[::1], float32[::1], {READ_MATRIX}, int64)", cache=True)
-def adapt(u, w, law, symplectic):
-    """w <- be w + a u + b s and the reset of u, where some neuron has spiked."""
-    for j in range(u.shape[0]):
-        if u[j] < law[THRESHOLD, j]:
-            w[j] = law[BE, j] * w[j] + law[A, j] * u[j]
-        elif symplectic:
-            u[j] = 0
-            w[j] = law[BE, j] * w[j] + law[B, j]
-        else:
-            w[j] = law[BE, j] * w[j] + law[A, j] * u[j] + law[B, j]
-            u[j] -= law[THRESHOLD, j]
 
 
 @njit(SIGNATURE, cache=True)
@@ -65,10 +50,15 @@ def run_ticks(u, w, current, clock, weight, bias, law, powers, bound, tick_us, s
             current[j] = bias[j]
         before = written
         written = write_spikes(u, law[THRESHOLD], clock[LAST] * tick_us, out_t_us, out_unit, written)
-        if written > before:
-            adapt(u, w, law, symplectic)
-        else:
-            for j in range(n_out):
-                w[j] = law[BE, j] * w[j] + law[A, j] * u[j]
+        if symplectic:
+            for k in range(before, written):
+                u[out_unit[k]] = 0
+        for j in range(n_out):
+            w[j] = law[BE, j] * w[j] + law[A, j] * u[j]
+        for k in range(before, written):
+            j = out_unit[k]
+            w[j] += law[B, j]
+            if not symplectic:
+                u[j] -= law[THRESHOLD, j]
         clock[OPEN], clock[UNSETTLED] = 0, count_unsettled(u, w, bound, np.float32(0)) > 0
     return written

@@ -31,11 +31,12 @@ READ_F8_MATRIX = "Array(float64, 2, 'C', readonly=True)"
 SYNAPTIC, MEMBRANE = 0, 1  # the rows of `rates`, 1/tau in 1/ms
 
 
-@njit(f"void(float32[::1], {READ_F4}, int64)", cache=True)
-def reset(v, threshold, to_zero):
-    for j in range(v.shape[0]):
-        if v[j] >= threshold[j]:
-            v[j] = np.float32(0) if to_zero else v[j] - threshold[j]
+@njit(f"void(float32[::1], {READ_F4}, int64, uint32[::1], int64, int64)", cache=True)
+def reset(v, threshold, to_zero, out_unit, begin, end):
+    """Resets the neurons whose spikes are those from `begin` to `end`."""
+    for k in range(begin, end):
+        j = out_unit[k]
+        v[j] = np.float32(0) if to_zero else v[j] - threshold[j]
 
 
 @njit(SIGNATURE, cache=True)
@@ -67,8 +68,7 @@ def run_ticks(i, v, current, clock, weight, bias, law, powers, bound, tick_us, t
             current[j] = bias[j]
         before = written
         written = write_spikes(v, law[2], clock[LAST] * tick_us, out_t_us, out_unit, written)
-        if written > before:
-            reset(v, law[2], to_zero)
+        reset(v, law[2], to_zero, out_unit, before, written)
         clock[OPEN], clock[UNSETTLED] = 0, count_unsettled(i, v, bound, np.float32(0)) > 0
     return written
 
@@ -185,8 +185,7 @@ def run_events(i, v, clock, weight, law, rates, to_zero, t_us, unit, value, out_
         clock[CURSOR] = at
         before = written
         written = write_spikes(v, law[0], now, out_t_us, out_unit, written)
-        if written > before:
-            reset(v, law[0], to_zero)
+        reset(v, law[0], to_zero, out_unit, before, written)
         unsettled = 0
         for j in range(n_out):
             unsettled += may_cross(i[j], v[j], law, j)

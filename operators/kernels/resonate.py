@@ -49,10 +49,9 @@ def run_ticks(x, y, current, clock, weight, bias, law, powers, bound, tick_us, t
             current[j] = bias[j]
         before = written
         written = write_spikes(x, law[2], clock[LAST] * tick_us, out_t_us, out_unit, written)
-        if written > before:
-            for j in range(n_out):
-                if x[j] >= law[2, j]:
-                    x[j] = np.float32(0) if to_zero else x[j] - law[2, j]
-                    y[j] = np.float32(0) if to_zero else y[j]
+        for k in range(before, written):
+            j = out_unit[k]
+            x[j] = np.float32(0) if to_zero else x[j] - law[2, j]
+            y[j] = np.float32(0) if to_zero else y[j]
         clock[OPEN], clock[UNSETTLED] = 0, count_unsettled(x, y, bound, np.float32(0)) > 0
     return written

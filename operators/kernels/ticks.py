@@ -43,15 +43,20 @@ def take_in(current, clock, weight, tick_us, t_us, unit, value):
     """current <- current + weight[i] value_i over the events of the open tick, in their order."""
     at, n, n_out = clock[CURSOR], t_us.shape[0], current.shape[0]
     end_us = (clock[LAST] + 1) * tick_us
-    graded = value.shape[0] > 0
+    if value.shape[0] > 0:
+        while at < n and t_us[at] < end_us:
+            for j in range(n_out):
+                current[j] += weight[unit[at], j] * value[at]
+            at += 1
+    while at + 4 <= n and t_us[at + 3] < end_us:  # four at once: current is read and written a quarter as often
+        a, b, c, d = weight[unit[at]], weight[unit[at + 1]], weight[unit[at + 2]], weight[unit[at + 3]]
+        for j in range(n_out):
+            current[j] = current[j] + a[j] + b[j] + c[j] + d[j]
+        at += 4
     while at < n and t_us[at] < end_us:
-        i = unit[at]
-        if graded:
-            for j in range(n_out):
-                current[j] += weight[i, j] * value[at]
-        else:
-            for j in range(n_out):
-                current[j] += weight[i, j]
+        row = weight[unit[at]]
+        for j in range(n_out):
+            current[j] += row[j]
         at += 1
     clock[CURSOR] = at
 
@@ -117,14 +122,13 @@ def greatest_responses(matrix, read, longest, gains):
 
 @njit(f"int64({READ_F4}, {READ_F4}, int64, int64[::1], uint32[::1], int64)", cache=True)
 def write_spikes(v, threshold, t_us, out_t_us, out_unit, written):
-    """Writes a spike of every neuron with v >= threshold behind the `written` ones; their new number."""
-    fired = 0
-    for j in range(v.shape[0]):
+    """Writes a spike of every neuron with v >= threshold behind the `written` ones, to room for n_out; their new number."""
+    n_out, fired, begin = v.shape[0], 0, written
+    for j in range(n_out):
         fired += v[j] >= threshold[j]
     if fired:
-        for j in range(v.shape[0]):
-            if v[j] >= threshold[j]:
-                out_t_us[written] = t_us
-                out_unit[written] = j
-                written += 1
+        for j in range(n_out):  # each is written, and stays if it spiked: without a branch that cannot be predicted
+            out_unit[written] = j
+            written += v[j] >= threshold[j]
+        out_t_us[begin:written] = t_us
     return written
