@@ -15,6 +15,7 @@ from pipeline.contract import FilePath, Source, State
 from pipeline.packet import Format
 from sources.cut import Events
 from sources.formats.hdf5 import reading
+from sources.formats.heaps import check_heaps
 from sources.samples import Sample, SampledConfig, Samples
 
 CHANNELS = 700
@@ -111,6 +112,7 @@ def _opened(path: Path) -> Iterator[Any]:
 
     if not path.is_file():
         raise ValueError(f"{path}: no such file; the data sets are at zenkelab.org/datasets, as .h5.zip to be unpacked")
+    check_heaps(path)
     with reading(path), h5py.File(path, "r") as file:
         yield file
 

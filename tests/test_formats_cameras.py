@@ -492,15 +492,6 @@ def test_noise_after_a_good_header_is_survived(saved, monkeypatch):
                 assert not events.unit.size or events.unit.max() < recording.format.size
 
 
-@pytest.mark.parametrize("files", [100, pytest.param(50_000, marks=[pytest.mark.slow, pytest.mark.timeout(7_200)])])
-def test_damaged_files_are_read_as_far_as_they_can_be_or_refused(files):
-    from tests.fuzz_cameras import fuzz
-
-    tried = fuzz(files)
-    assert len(tried) == len(WRITERS) + 4
-    assert all(0 < read < files for files, read in tried.values())
-
-
 def test_decoders_give_the_same_without_compilation(tmp_path):
     events = [(300 * i, x, i % 9, i % 2) for i in range(40) for x in (1, 2, 7, 33)]
     contents = {name: row[0](events) for name, row in WRITERS.items()}

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sources.formats.header import Decoder, Header, Peek, RecordingFormat
+from sources.formats.heaps import check_heaps
 from sources.formats.npy import find_table_columns, pick
 from sources.formats.tables import LOOKED_AT, Columns, ReadRows, decode_table, find_columns, table_header
 from sources.formats.time_units import SAME, unit_of_name
@@ -119,7 +120,7 @@ def _is_table(peek: Peek, thing: Any) -> bool:
     if isinstance(thing, h5py.Group):
         names = [name for name in thing if isinstance(thing.get(name), h5py.Dataset) and thing[name].ndim == 1]
         return len(names) >= 2 and find_columns(peek, names) is not None
-    if not isinstance(thing, h5py.Dataset):
+    if not isinstance(thing, h5py.Dataset) or thing.dtype.hasobject:
         return False
     if thing.dtype.names is not None:
         return thing.ndim == 1 and find_columns(peek, thing.dtype.names) is not None
@@ -171,7 +172,7 @@ def _columns(peek: Peek, table: Any) -> tuple[dict[str, Any], int]:
         if len(set(lengths.values())) > 1 or any(table[name].dtype.kind not in "iufb" for name in chosen.values()):
             raise ValueError(f"{peek.path}: t, x, y and p must be numbers of one length, got {lengths}")
         return dict(chosen), lengths["t"]
-    if not isinstance(table, h5py.Dataset):
+    if not isinstance(table, h5py.Dataset) or table.dtype.hasobject:
         raise ValueError(f"{peek.path}: {table.name} is no table of events")
     if table.dtype.names is None and (table.ndim != 2 or not 4 <= table.shape[1] <= 64):
         raise ValueError(f"{peek.path}: {table.name} of shape {table.shape} is no table of events: (n, 4) is wanted")
@@ -206,12 +207,14 @@ def _time_unit(table: Any, columns: dict[str, Any]) -> str | None:
 
 
 def _attribute(thing: Any, name: str) -> Any:
-    """An attribute of one value; None where there is none, or its type is variable or damaged to be of no sense."""
+    """An attribute of one value; None where there is none, or its type is damaged to be of no sense."""
     if name not in thing.attrs:
         return None
     attribute = thing.attrs.get_id(name)
     if prod(attribute.shape) != 1 or attribute.get_storage_size() > 1024 or attribute.dtype.itemsize > 1024:
         return None
+    if attribute.dtype.hasobject:
+        check_heaps(thing.file.filename)
     return thing.attrs[name]
 
 
@@ -226,7 +229,7 @@ def _geometry(thing: Any) -> tuple[int, int] | None:
     for name in ("width", "height"):
         value = _attribute(thing, name)
         inside = thing.get(name) if value is None and isinstance(thing, h5py.Group) else None
-        if isinstance(inside, h5py.Dataset) and inside.size == 1:
+        if isinstance(inside, h5py.Dataset) and inside.size == 1 and inside.dtype.kind in "iu":
             value = inside[()]
         if value is None or np.size(value) != 1 or np.asarray(value).dtype.kind not in "iu":
             return None
@@ -235,7 +238,7 @@ def _geometry(thing: Any) -> tuple[int, int] | None:
 
 
 def _scalar(dataset: Any) -> int:
-    value = np.asarray(dataset[()] if dataset.size == 1 else ())
+    value = np.asarray(dataset[()] if dataset.size == 1 and not dataset.dtype.hasobject else ())
     if value.size != 1 or value.dtype.kind not in "iu" or abs(int(value.reshape(-1)[0])) > 2**60:
         raise ValueError(f"{dataset.file.filename}: {dataset.name} must be one whole number, got {value.dtype} {value.shape}")
     return int(value.reshape(-1)[0])
