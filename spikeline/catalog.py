@@ -63,6 +63,7 @@ from sources.images import ImagesConfig
 from sources.inivation_camera import InivationCameraConfig
 from sources.memory import MemoryConfig
 from sources.merge import MergeConfig
+from sources.microphone import MicrophoneConfig
 from sources.prophesee_camera import PropheseeCameraConfig
 from sources.recorded import RecordedConfig
 from sources.shd import ShdConfig
@@ -90,6 +91,7 @@ SOURCES: dict[str, type[SourceConfig]] = {
     "merge": MergeConfig,
     "zmq_receive": ZmqReceiveConfig,
     "udp_receive": UdpReceiveConfig,
+    "microphone": MicrophoneConfig,
     "dv_receive": DvReceiveConfig,
     "inivation_camera": InivationCameraConfig,
     "prophesee_camera": PropheseeCameraConfig,

@@ -266,6 +266,7 @@ SOURCES = [
     SourceExample({"type": "recorded", "path": "{folder}/run.spkl"}, recut=(), files=recorded_packets),
     SourceExample({"type": "recorded", "path": "{folder}/parts.spkl", "from_s": 0.012}, recut=(), files=recorded_packets),
     SourceExample({"type": "zmq_receive", "bind": "ipc://{folder}/in", "pattern": "pull", "shape": [4]}, recut=(), excluded=LIVE),
+    SourceExample({"type": "microphone"}, recut=(), excluded=LIVE),
     SourceExample({"type": "udp_receive", "port": 0, "width": 8, "height": 8}, recut=(), excluded=LIVE),
     SourceExample({"type": "dv_receive", "path": "{folder}/events", "width": 8, "height": 8}, recut=(), excluded=LIVE),
     SourceExample({"type": "inivation_camera", "width": 8, "height": 8}, recut=(), excluded=LIVE),
