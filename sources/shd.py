@@ -14,6 +14,7 @@ from pydantic import Field
 from pipeline.contract import FilePath, Source, State
 from pipeline.packet import Format
 from sources.cut import Events
+from sources.dvs_dataset import Name
 from sources.formats.hdf5 import reading
 from sources.formats.heaps import check_heaps
 from sources.samples import Sample, SampledConfig, Samples
@@ -29,13 +30,15 @@ class ShdConfig(SampledConfig):
     of the utterance. The files hold float16 seconds: t_us = round(float64(t) * 1e6), converted before it is scaled, as float16
     overflows at 65504. Format.names are extra/keys, or the numbers of the labels; a packet's label is the file's.
     Each sample is an episode that begins at 0 and ends 1 us after its last spike, or at `end_ms`. Spikes of a sample that are not
-    in order of time are put in order. The report counts the samples of each speaker and language (the first ten of the
-    twenty digits are English, the others German).
+    in order of time are put in order. Ticks of layers are counted from time 0: `anchor` says what lies there, and `offset_ms`
+    moves it, so that spikes fall into the same ticks as the bins of other tools. The report counts the samples of each speaker and
+    language (the first ten of the twenty digits are English, the others German), by which `speakers` and `language` choose.
 
     Errors: a file that is missing, damaged or of another layout; a unit beyond the channels; a time that is none, or negative;
-    a sample without spikes, unless end_ms is set.
+    a sample without spikes, unless end_ms is set; a speaker that the file does not have.
 
     Example: {type: shd, path: data/shd_test.h5, shuffle: true, seed: 1, limit: 100, end_ms: 1400}
+    Example: {type: shd, path: data/fsdd.h5, speakers: [theo], anchor: first_spike, offset_ms: 5}
 
     Source: Cramer, Stradmann, Schemmel, Zenke 2022, "The Heidelberg Spiking Data Sets for the Systematic Evaluation of Spiking
     Neural Networks", IEEE TNNLS.
@@ -46,6 +49,12 @@ class ShdConfig(SampledConfig):
     end_ms: float | None = Field(
         None, gt=0, description="length of every episode, filled with silence or cut off; none: as recorded"
     )
+    anchor: Literal["zero", "first_spike"] = Field(
+        "zero", description="what lies at time 0: the file's own zero, or the first spike"
+    )
+    offset_ms: float = Field(0.0, ge=0, description="silence before that")
+    speakers: tuple[Name, ...] | None = Field(None, min_length=1, description="numbers or names of speakers; none: all")
+    language: Literal["english", "german"] | None = Field(None, description="of the twenty digits of SHD; none: both")
 
     def check(self) -> Format:
         with _opened(self.path) as file:
@@ -68,23 +77,25 @@ class _ShdReader:
             self._file: Any = h5py.File(config.path, "r")
             self._times, self._units = self._file["spikes/times"], self._file["spikes/units"]
             self._labels = self._file["labels"][()].astype(np.int64)
-            speakers = self._file["extra/speaker"][()] if "extra/speaker" in self._file else []
-            self._speakers = [str(speaker) for speaker in np.asarray(speakers).tolist()]
+            self._speakers = _speakers(self._file)
         names = format.names
         if self._labels.size and not -1 <= self._labels.min() <= self._labels.max() < len(names):
             raise ValueError(f"{config.path}: labels {self._labels.min()}..{self._labels.max()} for {len(names)} classes")
-        self.fingerprint = self._labels.tobytes()
+        self._config = config
+        self._rows = self._chosen()
+        self.fingerprint = self._labels[self._rows].tobytes() + self._rows.tobytes()
 
     def __len__(self) -> int:
-        return len(self._labels)
+        return len(self._rows)
 
     def label(self, index: int) -> int:
-        return int(self._labels[index])
+        return int(self._labels[self._rows[index]])
 
     def read(self, index: int) -> Sample:
+        row = int(self._rows[index])
         with reading(self._path):
-            seconds, units = np.asarray(self._times[index]), np.asarray(self._units[index])
-        where = f"{self._path}: sample {index}"
+            seconds, units = np.asarray(self._times[row]), np.asarray(self._units[row])
+        where = f"{self._path}: sample {row}"
         if seconds.ndim != 1 or seconds.shape != units.shape or seconds.dtype.kind != "f" or units.dtype.kind not in "iu":
             raise ValueError(f"{where} must hold float times and whole units of one length")
         exact = seconds.astype(np.float64)  # before scaling: float16 ends at 65504
@@ -94,16 +105,47 @@ class _ShdReader:
             raise ValueError(f"{where} has a spike of unit {units.max()}, there are {self._format.size} channels")
         t_us = np.rint(exact * 1e6).astype(np.int64)
         order = np.argsort(t_us, kind="stable")
+        first_us = int(t_us[order[0]]) if t_us.size and self._config.anchor == "first_spike" else 0
+        t_us += round(self._config.offset_ms * 1000) - first_us
         return Sample(Events(t_us[order], units[order].astype(np.uint32)), self._end_us)
 
     def about(self, index: int) -> dict[str, str]:
-        known = {"speaker": self._speakers[index]} if index < len(self._speakers) else {}
-        if len(self._format.names) == 20:
-            known["language"] = "english" if self.label(index) < 10 else "german"
+        row = int(self._rows[index])
+        known = {"speaker": self._speakers[row]} if row < len(self._speakers) else {}
+        if (language := self._language(row)) is not None:
+            known["language"] = language
         return known
+
+    def _language(self, row: int) -> str | None:
+        """Of a file with SHD's twenty classes."""
+        if len(self._format.names) != 20:
+            return None
+        return "english" if self._labels[row] < 10 else "german"
+
+    def _chosen(self) -> np.ndarray:
+        """(n,) int64, the rows of the samples that are asked for."""
+        rows, wanted, language = np.arange(len(self._labels)), self._config.speakers, self._config.language
+        if wanted is not None:
+            known = sorted(set(self._speakers))
+            unknown = [name for name in wanted if name not in known]
+            if unknown:
+                raise ValueError(f"{self._path}: no speaker {unknown[0]!r}; there are {', '.join(known) or 'none named'}")
+            rows = np.array([row for row in rows.tolist() if self._speakers[row] in wanted], np.int64)
+        if language is not None:
+            rows = np.array([row for row in rows.tolist() if self._language(row) == language], np.int64)
+        if not rows.size:
+            raise ValueError(f"{self._path}: holds no sample of {language or 'these speakers'}")
+        return rows
 
     def close(self) -> None:
         self._file.close()
+
+
+def _speakers(file: Any) -> list[str]:
+    """Who speaks, sample by sample: the numbers of extra/speaker, or what extra/speakers calls them."""
+    numbers = np.asarray(file["extra/speaker"][()]).tolist() if "extra/speaker" in file else []
+    names = [name.decode() for name in file["extra/speakers"][()].tolist()] if "extra/speakers" in file else []
+    return [names[number] if 0 <= number < len(names) else str(number) for number in numbers]
 
 
 @contextmanager

@@ -243,6 +243,8 @@ SOURCES = [
     SourceExample({"type": "dvs_file", "path": "{folder}/1.bin", "on_disorder": {"sort_within_ms": 5}}, files=one_digit),
     SourceExample({**SCENE, "episodes": 3}),
     SourceExample({"type": "shd", "path": "{folder}/SHD/shd_test.h5"}, files=few_utterances),
+    SourceExample({"type": "shd", "path": "{folder}/SHD/shd_test.h5", "anchor": "first_spike", "offset_ms": 3,
+                   "speakers": [5, 1]}, files=few_utterances),
     SourceExample({"type": "shd", "path": "{folder}/SHD/shd_test.h5", "shuffle": True, "limit": 3, "end_ms": 40},
                   files=few_utterances),
     SourceExample({"type": "sound_dataset", "path": "{folder}/flat", "rate_hz": 12_000, "lead_ms": 3, "shuffle": True},

@@ -47,6 +47,8 @@ def test_the_set_holds_what_the_cochlea_hears_with_labels_speakers_and_files(tmp
             tmp_path / "flat/10_bob_1.wav",
             lambda seed: COCHLEA.model_copy(update={"seed": seed}).prepare(VOICE)(None), 3, 24_000.0)  # fmt: skip
         assert (np.rint(file["spikes/times"][4].astype(np.float64) * 1e6) == encoded.t_us).all()
+    bob = ShdConfig(path=tmp_path / "set.h5", speakers=("bob",)).prepare()(None)
+    assert [packet.label for packet in bob.packets() if packet.last] == [1, 2, 2]
     episode = events_of(tmp_path / "set.h5")[4]
     assert episode.n > 20
     assert (episode.t_us == encoded.t_us).all()

@@ -51,6 +51,33 @@ def test_labels_names_speakers_and_languages_come_from_the_file(tmp_path):
         "samples": 4, "events": 160, "speaker": {"1": 1, "4": 1, "5": 2}, "language": {"english": 3, "german": 1}}  # fmt: skip
 
 
+def test_speakers_and_a_language_can_be_chosen(tmp_path):
+    few_utterances(tmp_path)
+    path = tmp_path / "SHD/shd_test.h5"
+
+    def labels(**options):
+        return [episode.label for episode in episodes(ShdConfig(path=path, **options))]
+
+    assert labels(speakers=(5,)) == [17, 3]
+    assert labels(speakers=("5", "1"), language="english") == [3, 0]
+    assert labels(language="german") == [17]
+    with pytest.raises(ValueError, match="no speaker '7'; there are 1, 4, 5"):
+        labels(speakers=("7",))
+    with pytest.raises(ValueError, match="holds no sample of german"):
+        labels(speakers=(1,), language="german")
+
+
+def test_what_lies_at_time_zero_can_be_chosen(tmp_path):
+    write_shd(tmp_path / "a.h5", [[0.25, 0.5]], [[1, 2]], [0])
+    for options, wanted in (
+        ({"offset_ms": 5}, [255_000, 505_000]),
+        ({"anchor": "first_spike"}, [0, 250_000]),
+        ({"anchor": "first_spike", "offset_ms": 0.5}, [500, 250_500]),
+    ):
+        (episode,) = episodes(ShdConfig(path=tmp_path / "a.h5", **options))
+        assert (episode.t_us.tolist(), episode.end_us) == (wanted, wanted[-1] + 1)
+
+
 def test_end_ms_cuts_and_fills_every_episode(tmp_path):
     write_shd(tmp_path / "a.h5", [[0.5, 1.5], []], [[1, 2], []], [0, 0])
     found = episodes(ShdConfig(path=tmp_path / "a.h5", end_ms=1000))
