@@ -31,7 +31,7 @@ class ShdConfig(SampledConfig):
     overflows at 65504. Format.names are extra/keys, or the numbers of the labels; a packet's label is the file's.
     Each sample is an episode that begins at 0 and ends 1 us after its last spike, or at `end_ms`. Spikes of a sample that are not
     in order of time are put in order. Ticks of layers are counted from time 0: `anchor` says what lies there, and `offset_ms`
-    moves it, so that spikes fall into the same ticks as the bins of other tools. The report counts the samples of each speaker and
+    moves it, so that spikes fall into the same ticks as the bins of other tools. The report counts samples by speaker and
     language (the first ten of the twenty digits are English, the others German), by which `speakers` and `language` choose.
 
     Errors: a file that is missing, damaged or of another layout; a unit beyond the channels; a time that is none, or negative;
