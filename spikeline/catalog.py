@@ -15,6 +15,7 @@ from operators.conv_lif import ConvLIFConfig
 from operators.crop_pool import CropPoolConfig
 from operators.cuba_lif import CubaLIFConfig
 from operators.delay import DelayConfig
+from operators.flatten import FlattenConfig
 from operators.flicker import FlickerConfig
 from operators.hot_pixels import HotPixelsConfig
 from operators.latency import LatencyConfig
@@ -23,6 +24,7 @@ from operators.mps_lif import MPSLIFConfig
 from operators.orient import OrientConfig
 from operators.poisson import PoissonConfig
 from operators.polarity import PolarityConfig
+from operators.pool import PoolConfig
 from operators.probe import ProbeConfig
 from operators.random_lif import RandomLIFConfig
 from operators.rate_limit import RateLimitConfig
@@ -128,6 +130,8 @@ OPERATORS: dict[str, type[OperatorConfig]] = {
     "srm": SRMConfig,
     "adaptive_lif": AdaptiveLIFConfig,
     "resonate": ResonateConfig,
+    "pool": PoolConfig,
+    "flatten": FlattenConfig,
     "delay": DelayConfig,
     "readout": ReadoutConfig,
     "residual": ResidualConfig,

@@ -9,7 +9,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from pipeline.layer_spec import ConvLIFSpec, LIFSpec
+from pipeline.layer_spec import ConvLIFSpec, LIFSpec, PoolSpec
 from pipeline.packet import Packet
 from tests import naive
 from tests.naive import by_tick, f32
@@ -78,3 +78,17 @@ def conv_lif(spec: ConvLIFSpec, episode: Packet) -> tuple[list[tuple[int, int]],
             v[site] = v[site] - spec.threshold[site[0]] if spec.reset == "subtract" else f32(0)
         restless = {(o, y, x) for o, y, x in run if v[o, y, x] >= ceiling[o]}
     return spikes, v
+
+
+def pool(spec: PoolSpec, episode: Packet) -> list[naive.Event]:
+    """The events of every window, in order; of `max` one at a time and unit."""
+    assert spec.stride is not None
+    share = f32(1.0 / (spec.size[0] * spec.size[1])) if spec.how == "average" else f32(1)
+    found = []
+    for t_us, unit, value in naive.events(episode):
+        channel, y, x = np.unravel_index(unit, spec.shape_in)
+        for o, oy, ox in np.ndindex(spec.shape_out):
+            inside = 0 <= y - oy * spec.stride[0] < spec.size[0] and 0 <= x - ox * spec.stride[1] < spec.size[1]
+            if o == channel and inside:
+                found.append((t_us, int(np.ravel_multi_index((o, oy, ox), spec.shape_out)), value * share))
+    return sorted(set(found) if spec.how == "max" else found, key=lambda event: event[:2])

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.layer_spec import DelaySpec, LayerSpec, ReadoutSpec, spec_type
+from pipeline.layer_spec import DelaySpec, LayerSpec, PoolSpec, ReadoutSpec, spec_type
 from pipeline.model_file import Model
 from pipeline.packet import Format, Packet, decisions, join
 from trainer.data import cells
@@ -140,6 +140,8 @@ def format_after(spec: LayerSpec, format: Format) -> Format:
         return Format("decisions", (spec.n_out,), names=spec.names)
     if isinstance(spec, DelaySpec):
         return format
+    if isinstance(spec, PoolSpec):
+        return dataclasses.replace(format, kind="graded" if spec.how == "average" else format.kind, shape=spec.shape_out)
     shape = getattr(spec, "shape_out", (spec.n_out,))
     return dataclasses.replace(format, kind="spikes", shape=shape, tick_us=spec.tick_us, rate_hz=None)
 

@@ -16,6 +16,7 @@ from pipeline.layer_spec.delay import DelaySpec
 from pipeline.layer_spec.lif import LIFSpec, Reset
 from pipeline.layer_spec.mps_lif import MPSLIFSpec
 from pipeline.layer_spec.random_lif import RandomLIFSpec
+from pipeline.layer_spec.pool import PoolSpec
 from pipeline.layer_spec.readout import ReadoutSpec, Score
 from pipeline.layer_spec.recurrent import RecurrentLIFSpec
 from pipeline.layer_spec.resonate import ResonateSpec
@@ -32,6 +33,7 @@ __all__ = [
     "LayerSpec",
     "MPSLIFSpec",
     "RandomLIFSpec",
+    "PoolSpec",
     "ReadoutSpec",
     "RecurrentLIFSpec",
     "Reset",
@@ -51,6 +53,7 @@ LayerSpec: TypeAlias = (
     | LIFSpec
     | MPSLIFSpec
     | RandomLIFSpec
+    | PoolSpec
     | ReadoutSpec
     | ResonateSpec
     | SRMSpec
@@ -65,6 +68,7 @@ SPECS: dict[str, type] = {
     "lif": LIFSpec,
     "mps_lif": MPSLIFSpec,
     "random_lif": RandomLIFSpec,
+    "pool": PoolSpec,
     "readout": ReadoutSpec,
     "resonate": ResonateSpec,
     "srm": SRMSpec,

@@ -70,7 +70,7 @@ class ConvLIFSpec:
         object.__setattr__(self, "shape_in", shape_in)
         for name, least in (("stride", 1), ("padding", 0), ("dilation", 1), ("pool_size", 1), ("pool_stride", 1)):
             given = getattr(self, name)
-            object.__setattr__(self, name, _pair(name, self.pool_size if given is None else given, least))
+            object.__setattr__(self, name, pair(name, self.pool_size if given is None else given, least))
         if self.groups < 1 or self.c_out % self.groups or weight.shape[1] * self.groups != shape_in[0]:
             raise ValueError(f"a weight of shape {weight.shape} in {self.groups} groups takes {weight.shape[1] * self.groups} "
                              f"channels and needs c_out divisible by groups; got {shape_in[0]} channels")
@@ -125,7 +125,7 @@ class ConvLIFSpec:
         return resting >= self.threshold
 
 
-def _pair(name: str, values: object, least: int) -> Pair:
+def pair(name: str, values: object, least: int) -> Pair:
     given = np.atleast_1d(np.asarray(values))
     if given.shape not in ((1,), (2,)) or not np.issubdtype(given.dtype, np.integer) or given.min() < least:
         raise ValueError(f"{name} must be one or two whole numbers of at least {least}, got {values}")

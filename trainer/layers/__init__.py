@@ -18,6 +18,7 @@ from pipeline.layer_spec import (
     LIFSpec,
     MPSLIFSpec,
     RandomLIFSpec,
+    PoolSpec,
     ReadoutSpec,
     RecurrentLIFSpec,
     ResonateSpec,
@@ -32,6 +33,7 @@ from trainer.layers.lif import LIF
 from trainer.layers.mps_lif import MPSLIF
 from trainer.layers.parts import Positive, Spiking, array, tensor
 from trainer.layers.random_lif import RandomLIF
+from trainer.layers.pool import Pool
 from trainer.layers.readout import Readout
 from trainer.layers.recurrent import RecurrentLIF
 from trainer.layers.resonate import Resonate
@@ -49,6 +51,7 @@ __all__ = [
     "CubaLIF",
     "Delay",
     "Layer",
+    "Pool",
     "Positive",
     "RandomLIF",
     "Readout",
@@ -73,6 +76,7 @@ Layer = (
     | LIF
     | MPSLIF
     | RandomLIF
+    | Pool
     | Readout
     | RecurrentLIF
     | Resonate
@@ -87,6 +91,7 @@ MODULES: dict[type, Callable[..., Layer]] = {  # of each kind of spec: its modul
     LIFSpec: LIF,
     MPSLIFSpec: MPSLIF,
     RandomLIFSpec: RandomLIF,
+    PoolSpec: Pool,
     ReadoutSpec: Readout,
     RecurrentLIFSpec: RecurrentLIF,
     ResonateSpec: Resonate,
