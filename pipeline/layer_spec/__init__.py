@@ -15,8 +15,8 @@ from pipeline.layer_spec.cuba_lif import CubaLIFSpec
 from pipeline.layer_spec.delay import DelaySpec
 from pipeline.layer_spec.lif import LIFSpec, Reset
 from pipeline.layer_spec.mps_lif import MPSLIFSpec
-from pipeline.layer_spec.random_lif import RandomLIFSpec
 from pipeline.layer_spec.pool import PoolSpec
+from pipeline.layer_spec.random_lif import RandomLIFSpec
 from pipeline.layer_spec.readout import ReadoutSpec, Score
 from pipeline.layer_spec.recurrent import RecurrentLIFSpec
 from pipeline.layer_spec.resonate import ResonateSpec
@@ -32,8 +32,8 @@ __all__ = [
     "LIFSpec",
     "LayerSpec",
     "MPSLIFSpec",
-    "RandomLIFSpec",
     "PoolSpec",
+    "RandomLIFSpec",
     "ReadoutSpec",
     "RecurrentLIFSpec",
     "Reset",

@@ -17,8 +17,8 @@ from pipeline.layer_spec import (
     LayerSpec,
     LIFSpec,
     MPSLIFSpec,
-    RandomLIFSpec,
     PoolSpec,
+    RandomLIFSpec,
     ReadoutSpec,
     RecurrentLIFSpec,
     ResonateSpec,
@@ -32,8 +32,8 @@ from trainer.layers.delay import Delay, shift
 from trainer.layers.lif import LIF
 from trainer.layers.mps_lif import MPSLIF
 from trainer.layers.parts import Positive, Spiking, array, tensor
-from trainer.layers.random_lif import RandomLIF
 from trainer.layers.pool import Pool
+from trainer.layers.random_lif import RandomLIF
 from trainer.layers.readout import Readout
 from trainer.layers.recurrent import RecurrentLIF
 from trainer.layers.resonate import Resonate
