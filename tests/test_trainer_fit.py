@@ -157,13 +157,14 @@ def test_episodes_of_one_class_are_nothing_to_learn_from(recipe):
 def test_early_decisions_are_those_before_each_samples_own_end():
     scores = torch.arange(24.0).reshape(6, 2, 2)
     outcome = Outcome(scores, torch.tensor([6, 3]), {}, {})
-    found, labels = early(outcome, torch.tensor([7, 8]), 2)
+    found, labels, ticks = early(outcome, torch.tensor([7, 8]), 2)
+    assert ticks.tolist() == [2, 2, 4]
     assert labels.tolist() == [7, 8, 7]  # after 2 ticks both, after 4 the longer one, its end at 6 is no early decision
     assert found.tolist() == [scores[1, 0].tolist(), scores[1, 1].tolist(), scores[3, 0].tolist()]
 
 
 def test_samples_shorter_than_the_time_between_decisions_have_no_early_ones():
-    found, labels = early(Outcome(torch.zeros(6, 2, 2), torch.tensor([6, 3]), {}, {}), torch.tensor([7, 8]), 50)
+    found, labels, _ = early(Outcome(torch.zeros(6, 2, 2), torch.tensor([6, 3]), {}, {}), torch.tensor([7, 8]), 50)
     assert (found.shape, labels.shape) == ((0, 2), (0,))
 
 

@@ -17,9 +17,9 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
-from torch.nn import functional as F
 
 from trainer.data import Batch, Batches
+from trainer.losses import LOSSES, guidance
 from trainer.network import Network, Outcome
 from trainer.progress import Progress
 from trainer.recipe import Training
@@ -28,8 +28,8 @@ from trainer.recipe import Training
 class Classifier(L.LightningModule):
     """Trains a network to classify at the end of a sample, and while it is still coming in.
 
-    loss = CE(final scores) + early_weight * mean over decision times of CE(scores then) + rate_weight * mean over neurons of
-    (excess of the firing rate over rate_most)^2 / rate_most^2, all scores divided by the training's `score_scale`.
+    loss = L(final scores) + early_weight * mean over decision times of L(scores then) + guidance_weight * guidance +
+    rate_weight * mean over neurons of (excess of the firing rate over rate_most)^2 / rate_most^2, L being the training's loss.
     """
 
     def __init__(self, network: Network, training: Training, batches_an_epoch: int) -> None:
@@ -46,12 +46,15 @@ class Classifier(L.LightningModule):
 
     def loss(self, outcome: Outcome, batch: Batch) -> Tensor:
         options = self.training_options
-        scale, smoothing = options.score_scale, options.label_smoothing
-        loss = F.cross_entropy(outcome.final() / scale, batch.labels, label_smoothing=smoothing)
+        of = LOSSES[options.loss]
+        loss = of(outcome.final(), batch.labels, outcome.ends, options)
         if options.early_weight:
-            scores, labels = early(outcome, batch.labels, self.decision_ticks())
+            scores, labels, ticks = early(outcome, batch.labels, self.decision_ticks())
             if labels.numel():
-                loss = loss + options.early_weight * F.cross_entropy(scores / scale, labels, label_smoothing=smoothing)
+                loss = loss + options.early_weight * of(scores, labels, ticks, options)
+        if options.guidance_weight:
+            step = guidance(outcome, self.network.readout.score, self.decision_ticks(), options.guidance_temperature)
+            loss = loss + options.guidance_weight * step
         for rate in outcome.rates().values():
             excess = torch.relu(rate / options.rate_most - 1)
             loss = loss + options.rate_weight * (excess**2).mean()
@@ -63,7 +66,7 @@ class Classifier(L.LightningModule):
     def validation_step(self, batch: Batch, index: int) -> None:
         outcome = self.network(batch.x, batch.ticks)
         final = outcome.final()
-        figures = {"val_loss": F.cross_entropy(final / self.training_options.score_scale, batch.labels),
+        figures = {"val_loss": LOSSES[self.training_options.loss](final, batch.labels, outcome.ends, self.training_options),
                    "val_accuracy": (final.argmax(1) == batch.labels).float().mean()}
         figures |= {f"rate_{name}": rate.mean() for name, rate in outcome.rates().items()}
         self.log_dict(figures, batch_size=batch.labels.shape[0])
@@ -146,13 +149,13 @@ class _Epochs:
         yield from self._batches.at(self._module.current_epoch)
 
 
-def early(outcome: Outcome, labels: Tensor, every: int) -> tuple[Tensor, Tensor]:
-    """Scores and labels at every `every` ticks before the end of each sample that lasts so long: (m, classes) and (m,)."""
+def early(outcome: Outcome, labels: Tensor, every: int) -> tuple[Tensor, Tensor, Tensor]:
+    """At every `every` ticks before the end of each sample that lasts so long: scores (m, classes), labels (m,), ticks (m,)."""
     times = torch.arange(every, max(every, outcome.scores.shape[0]) + 1, every)
     times = times[times <= outcome.scores.shape[0]]
     inside = times[:, None] < outcome.ends[None, :]
     scores = outcome.scores[times - 1]
-    return scores[inside], labels[None, :].expand(times.shape[0], -1)[inside]
+    return scores[inside], labels[None, :].expand(times.shape[0], -1)[inside], times[:, None].expand_as(inside)[inside]
 
 
 def _groups(network: Network, options: Training) -> list[dict[str, Any]]:

@@ -17,7 +17,8 @@ from trainer.calibration import best_temperature
 from trainer.data import labelled, split
 from trainer.linear_readout import LeastSquares, Linear, Recursive, descend
 from trainer.random_features import Features
-from trainer.recipe import RandomLIFLayer, RandomTraining, ReadoutLayer, Recipe
+from trainer.recipe import RandomTraining, Recipe
+from trainer.recipe_layers import RandomLIFLayer, ReadoutLayer
 
 
 def train(recipe: Recipe, training: RandomTraining, resume: bool) -> Model:

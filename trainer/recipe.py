@@ -2,79 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, SerializeAsAny, Tag
+from pydantic import Discriminator, Field, SerializeAsAny, Tag, model_validator
 
 from pipeline.config import Catalog, read_options
 from pipeline.contract import Config, FilePath, OperatorConfig, SourceConfig
-from pipeline.layer_spec import RandomLIFSpec
 from trainer.augmentation import Augmentation
-
-
-class LIFLayer(Config):
-    """A dense layer of `units` leaky integrate-and-fire neurons."""
-
-    type: Literal["lif"] = "lif"
-    name: str = Field(description="name of the layer in the model file")
-    units: int = Field(ge=1, description="number of neurons")
-    tau_ms: float = Field(20.0, gt=0, description="membrane time constant at the start")
-    threshold: float = Field(1.0, gt=0, description="firing threshold at the start")
-    reset: Literal["subtract", "to_zero"] = Field("subtract", description="what a spike leaves of v")
-    gain: float = Field(0.5, gt=0, description="standard deviation of a tick's input at the start, in thresholds")
-    learn: tuple[Literal["tau", "threshold"], ...] = Field((), description="what is learnt besides the weights")
-
-
-class RandomLIFLayer(Config):
-    """A layer of `units` leaky integrate-and-fire neurons with fixed random weights; see RandomLIFSpec for the equations."""
-
-    type: Literal["random_lif"] = "random_lif"
-    name: str = Field(description="name of the layer in the model file")
-    units: int = Field(ge=1, description="number of neurons")
-    seed: Annotated[int, Field(ge=0, lt=2**32)] | None = Field(None, description="seed of the weights; none: the training's")
-    draw: Literal["uniform", "normal", "sign"] = Field("uniform", description="law of the weights: +-scale, or this deviation")
-    scale: float = Field(ge=0, description="half width, deviation or size of the weights of a neuron that hears all inputs")
-    mean: float = Field(0.0, description="mean of the weights of a neuron that hears all inputs")
-    centred: bool = Field(False, description="whether each neuron's weights are shifted to a mean of exactly 0 first")
-    density: float = Field(1.0, gt=0, le=1, description="share of the inputs that a neuron listens to")
-    fields: tuple[int, ...] = Field((), description="sides of squares of the picture, one a neuron; none: all of it")
-    bias: float = Field(0.0, ge=0, description="half width of the constant inputs of a tick")
-    tau_ms: Annotated[float, Field(ge=0)] | None = Field(20.0, description="membrane time constant; none: nothing leaks")
-    threshold: float = Field(1.0, gt=0, description="firing threshold")
-    reset: Literal["subtract", "to_zero"] = Field("subtract", description="what a spike leaves of v")
-
-    def spec(self, shape: tuple[int, ...], seed: int, tick_us: int) -> RandomLIFSpec:
-        """The layer on an input of `shape`; `seed` is that of the training."""
-        own = self.model_dump(exclude={"type", "name", "units", "seed", "tau_ms"})
-        tau_ms = math.inf if self.tau_ms is None else self.tau_ms
-        return RandomLIFSpec(shape, self.units, seed if self.seed is None else self.seed, tau_ms=tau_ms, tick_us=tick_us, **own)
-
-
-class DelayLayer(Config):
-    """Axonal delays of the layer before, one a unit."""
-
-    type: Literal["delay"] = "delay"
-    name: str = Field(description="name of the layer in the model file")
-    max_ms: float = Field(gt=0, description="greatest delay")
-    start: Literal["uniform", "zero"] = Field("uniform", description="delays at the start: uniform in 0..max_ms, or zero")
-    learn: bool = Field(True, description="whether delays are learnt; false keeps them where they start")
-
-
-class ReadoutLayer(Config):
-    """Class scores; see the operator `readout` for the scores."""
-
-    type: Literal["readout"] = "readout"
-    name: str = Field("out", description="name of the layer in the model file")
-    score: Literal["spike_count", "membrane", "max_membrane", "softmax_sum"] = Field(
-        "spike_count", description="how scores come from spikes")
-    tau_ms: float = Field(20.0, gt=0, description="time constant of v, for all scores but spike_count")
-    learn: tuple[Literal["tau"], ...] = Field((), description="what is learnt besides the weights")
-
-
-Layer = Annotated[LIFLayer | RandomLIFLayer | DelayLayer | ReadoutLayer, Field(discriminator="type")]
+from trainer.recipe_layers import Layer, ReadoutLayer
 
 
 class ModelRecipe(Config):
@@ -108,7 +45,13 @@ class Training(Method):
     clip: float = Field(1.0, gt=0, description="greatest norm of a gradient")
     dropout: float = Field(0.0, ge=0, lt=1, description="share of a layer's neurons silenced for a sample")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread over all classes")
-    surrogate: Literal["atan", "fast_sigmoid"] = Field("atan", description="what stands for the slope of a spike")
+    surrogate: Literal["atan", "fast_sigmoid", "rectangle", "slayer", "triangle"] = Field(
+        "atan", description="what stands for the slope of a spike")
+    loss: Literal["cross_entropy", "spikemax", "num_spikes"] = Field(
+        "cross_entropy", description="of final and early scores; the other two count spikes and want a readout without weights")
+    target_shares: tuple[float, float] = Field((0.2, 0.02), description="num_spikes: spikes a tick of the true and a false class")
+    guidance_weight: float = Field(0.0, ge=0, description="weight of the guidance of each step by the next (TASG); 0: none")
+    guidance_temperature: float = Field(2.0, gt=0, description="temperature of the scores there")
     score_scale: float = Field(1.0, gt=0, description="scores are divided by this in the loss")
     every_ms: float = Field(50.0, gt=0, description="the loss also counts decisions at every such time before the end")
     early_weight: float = Field(0.5, ge=0, description="weight of the decisions before the end; 0: the end alone")
@@ -172,6 +115,15 @@ class Recipe(Config):
     model: ModelRecipe = Field(description="the network")
     training: AnyTraining = Field(Training(), description="how to train")
     export: Export = Field(description="where the model goes")
+
+    @model_validator(mode="after")
+    def _loss_fits(self) -> Recipe:
+        last, training = self.model.layers[-1], self.training
+        counts = isinstance(last, ReadoutLayer) and last.score == "spike_count" and last.weights == "none"
+        if isinstance(training, Training) and training.loss != "cross_entropy" and not counts:
+            raise ValueError(f"the loss {training.loss} counts spikes of output neurons: end the layers in a readout with "
+                             "score: spike_count, weights: none")
+        return self
 
 
 def read_recipe(path: str | Path, overrides: Sequence[str], catalog: Catalog) -> Recipe:

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.layer_spec import DelaySpec, LayerSpec, LIFSpec, ReadoutSpec
+from pipeline.layer_spec import LayerSpec, ReadoutSpec
 from trainer.data import Batch
 from trainer.layers import build
 from trainer.network import Network, reach, within
-from trainer.recipe import DelayLayer, LIFLayer, ModelRecipe, RandomLIFLayer, ReadoutLayer, Training
+from trainer.recipe import ModelRecipe, Training
+from trainer.recipe_layers import Place
 
 
 def start(model: ModelRecipe, training: Training, names: Sequence[str], sample: Batch,
@@ -29,33 +30,13 @@ def start(model: ModelRecipe, training: Training, names: Sequence[str], sample: 
     options: dict[str, dict[str, Any]] = {}
     x, ticks, tick_us = sample.x, sample.ticks, model.tick_us
     for layer in model.layers:
-        n = x.shape[2]
-        if isinstance(layer, DelayLayer):
-            most = round(layer.max_ms * 1000 / tick_us)
-            delays = rng.integers(0, most + 1, n) if layer.start == "uniform" else np.zeros(n, np.int64)
-            specs[layer.name] = DelaySpec(delays * tick_us)
-            options[layer.name] = {"max_ticks": most, "learn": layer.learn}
-        elif isinstance(layer, RandomLIFLayer):
-            specs[layer.name] = layer.spec(shape if shape and not specs else (n,), training.seed, tick_us)
-        else:
-            size = float(((x * within(ticks, x.shape[0])) ** 2).sum() / ticks.sum()) ** 0.5 or 1.0
-            if isinstance(layer, LIFLayer):
-                weight = rng.normal(0, layer.gain * layer.threshold / size, (n, layer.units))
-                specs[layer.name] = LIFSpec(weight, layer.tau_ms, layer.threshold, tick_us, layer.reset)  # type: ignore[arg-type]
-                options[layer.name] = {"surrogate": training.surrogate, "learn_tau": "tau" in layer.learn,
-                                       "learn_threshold": "threshold" in layer.learn}
-            else:
-                specs[layer.name] = _readout(layer, rng.normal(0, 0.3 / size, (n, len(names))), names, tick_us)
-                options[layer.name] = {"learn_tau": "tau" in layer.learn}
-                break
+        size = float(((x * within(ticks, x.shape[0])) ** 2).sum() / ticks.sum()) ** 0.5 or 1.0
+        place = Place(x.shape[2], size, rng, tick_us, names, training.seed, training.surrogate, None if specs else shape)
+        specs[layer.name], options[layer.name] = layer.begin(place)
+        if isinstance(specs[layer.name], ReadoutSpec):
+            break
         x, ticks = _through(specs[layer.name], tick_us, x, ticks)
     return Network(specs, tick_us, options, training.dropout)
-
-
-def _readout(layer: ReadoutLayer, weight: np.ndarray, names: Sequence[str], tick_us: int) -> ReadoutSpec:
-    if layer.score == "spike_count":
-        return ReadoutSpec(layer.score, tuple(names), weight)
-    return ReadoutSpec(layer.score, tuple(names), weight, None, np.array(layer.tau_ms), tick_us)
 
 
 @torch.no_grad()

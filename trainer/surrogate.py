@@ -82,7 +82,7 @@ def fit_temperature(network: Network, batches: Iterable[Batch], training: Traini
     scores, labels = [], []
     for batch in batches:
         outcome = network(batch.x, batch.ticks)
-        parts = (early(outcome, batch.labels, every), (outcome.final(), batch.labels))
+        parts = (early(outcome, batch.labels, every), (outcome.final(), batch.labels, outcome.ends))
         scores += [part[0] for part in parts]
         labels += [part[1] for part in parts]
     return best_temperature(torch.cat(scores), torch.cat(labels))

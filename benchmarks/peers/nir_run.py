@@ -1,4 +1,6 @@
-"""Runs a NIR graph with one library, in that library's own environment: python nir_run.py LIBRARY GRAPH INPUT.npy OUTPUT.npy TICK_S.
+"""Runs a NIR graph with one library, in that library's own environment.
+
+python nir_run.py LIBRARY GRAPH INPUT.npy OUTPUT.npy TICK_S
 
 INPUT (ticks, units...) holds 0 and 1; OUTPUT (ticks, units) the spikes that the library's own import of the graph gives.
 """

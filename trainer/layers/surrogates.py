@@ -20,4 +20,25 @@ def fast_sigmoid(u: Tensor) -> Tensor:
     return 1.0 / (1.0 + 10.0 * u.abs()) ** 2
 
 
-SURROGATES: dict[str, Surrogate] = {"atan": atan, "fast_sigmoid": fast_sigmoid}
+def rectangle(u: Tensor) -> Tensor:
+    """Wu et al. 2018, "Spatio-temporal backpropagation", eq. 24, of width 1: 1 where |u| < 1/2, else 0."""
+    return (u.abs() < 0.5).to(u.dtype)
+
+
+def triangle(u: Tensor) -> Tensor:
+    """Bellec et al. 2018, "Long short-term memory and learning-to-learn", eq. 3, of half width 1: max(0, 1 - |u|)."""
+    return torch.relu(1.0 - u.abs())
+
+
+def slayer(u: Tensor) -> Tensor:
+    """Shrestha and Orchard 2018, "SLAYER", eq. 14, with a slope of 5: exp(-5 |u|)."""
+    return torch.exp(-5.0 * u.abs())
+
+
+SURROGATES: dict[str, Surrogate] = {
+    "atan": atan,
+    "fast_sigmoid": fast_sigmoid,
+    "rectangle": rectangle,
+    "slayer": slayer,
+    "triangle": triangle,
+}
