@@ -15,11 +15,14 @@ from operators.conv_lif import ConvLIFConfig
 from operators.crop_pool import CropPoolConfig
 from operators.cuba_lif import CubaLIFConfig
 from operators.delay import DelayConfig
+from operators.delay_motion import DelayMotionConfig
+from operators.ei_lif import EILIFConfig
 from operators.flatten import FlattenConfig
 from operators.flicker import FlickerConfig
 from operators.hot_pixels import HotPixelsConfig
 from operators.latency import LatencyConfig
 from operators.lif import LIFConfig
+from operators.linear_attention import LinearAttentionConfig
 from operators.mps_lif import MPSLIFConfig
 from operators.orient import OrientConfig
 from operators.poisson import PoissonConfig
@@ -38,6 +41,7 @@ from operators.srm import SRMConfig
 from operators.stcf import StcfConfig
 from operators.synaptic_delay import SynapticDelayConfig
 from operators.time_surface import TimeSurfaceConfig
+from operators.two_compartment import TwoCompartmentConfig
 from operators.undistort import UndistortConfig
 from operators.voxel import VoxelConfig
 from pipeline.config import KINDS, Catalog
@@ -132,6 +136,10 @@ OPERATORS: dict[str, type[OperatorConfig]] = {
     "resonate": ResonateConfig,
     "pool": PoolConfig,
     "flatten": FlattenConfig,
+    "two_compartment": TwoCompartmentConfig,
+    "ei_lif": EILIFConfig,
+    "linear_attention": LinearAttentionConfig,
+    "delay_motion": DelayMotionConfig,
     "delay": DelayConfig,
     "readout": ReadoutConfig,
     "residual": ResidualConfig,

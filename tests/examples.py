@@ -18,9 +18,12 @@ from pipeline.layer_spec import (
     AdaptiveLIFSpec,
     ConvLIFSpec,
     CubaLIFSpec,
+    DelayMotionSpec,
     DelaySpec,
+    EILIFSpec,
     LayerSpec,
     LIFSpec,
+    LinearAttentionSpec,
     MPSLIFSpec,
     PoolSpec,
     RandomLIFSpec,
@@ -29,6 +32,7 @@ from pipeline.layer_spec import (
     ResonateSpec,
     SRMSpec,
     SynapticDelaySpec,
+    TwoCompartmentSpec,
 )
 from pipeline.model_file import Model, save_model
 from pipeline.packet import Format, Packet
@@ -169,6 +173,10 @@ OPERATORS = [
     OperatorExample({"type": "delay", "model": MODEL, "layer": "delay"}, HIDDEN, misfit=DVS),
     OperatorExample({"type": "delay", "model": MODEL, "layer": "any_delay"}, ANY_TIME, misfit=DVS),
     OperatorExample({"type": "delay", "model": MODEL, "layer": "long_delay"}, SOUND, misfit=DVS),
+    OperatorExample({"type": "delay_motion", "model": MODEL, "layer": "moving"}, misfit=ANY_TIME),
+    OperatorExample({"type": "delay_motion", "model": MODEL, "layer": "moving_sound"}, SOUND, misfit=DVS),
+    OperatorExample({"type": "ei_lif", "model": MODEL, "layer": "balanced"}, misfit=ANY_TIME),
+    OperatorExample({"type": "ei_lif", "model": MODEL, "layer": "balanced_driven"}, SOUND, misfit=DVS),
     OperatorExample({"type": "flicker", "min_hz": 50, "max_hz": 1000, "cycles": 1, "area": 2}),
     OperatorExample({"type": "flatten"}),
     OperatorExample({"type": "hot_pixels", "window_ms": 10, "max_rate_hz": 250, "over_neighbours": 1.2, "mask": [[3, 4]]}),
@@ -180,6 +188,8 @@ OPERATORS = [
     OperatorExample({"type": "lif", "model": MODEL, "layer": "event_mode"}),
     OperatorExample({"type": "lif", "model": MODEL, "layer": "driven"}, HIDDEN, misfit=DVS),
     OperatorExample({"type": "lif", "model": MODEL, "layer": "from_sound"}, SOUND, misfit=DVS),
+    OperatorExample({"type": "linear_attention", "model": MODEL, "layer": "attention"}, misfit=ANY_TIME),
+    OperatorExample({"type": "linear_attention", "model": MODEL, "layer": "attention_sound"}, SOUND, misfit=DVS),
     OperatorExample({"type": "mps_lif", "model": MODEL, "layer": "smoothed"}, misfit=ANY_TIME),
     OperatorExample({"type": "mps_lif", "model": MODEL, "layer": "smoothed_sound"}, SOUND, misfit=DVS),
     OperatorExample({"type": "orient", "how": "rotate_90"}, misfit=ANY_TIME),
@@ -221,6 +231,8 @@ OPERATORS = [
     OperatorExample({"type": "synaptic_delay", "model": MODEL, "layer": "synaptic"}, misfit=ANY_TIME),
     OperatorExample({"type": "synaptic_delay", "model": MODEL, "layer": "dendritic"}, SOUND, misfit=DVS),
     OperatorExample({"type": "time_surface", "every_ms": 5, "tau_ms": 3, "least": 0.05}, misfit=SOUND),
+    OperatorExample({"type": "two_compartment", "model": MODEL, "layer": "compartments"}, misfit=ANY_TIME),
+    OperatorExample({"type": "two_compartment", "model": MODEL, "layer": "compartments_sound"}, SOUND, misfit=DVS),
     OperatorExample({"type": "undistort", "camera": [7, 7, 3.5, 3.5], "distortion": [-0.4, 0, 0.01, 0, 0]}, misfit=HIDDEN),
     OperatorExample({"type": "voxel", "window_ms": 7, "bins": 3}, misfit=SOUND),
     OperatorExample({"type": "voxel"}, HIDDEN),
@@ -394,7 +406,7 @@ def model() -> Model:
         "dendritic": SynapticDelaySpec(narrow, rng.integers(0, 9, (1, 12)) * 1000, tau_ms, one, 1000,
                                        bias=rng.uniform(-0.1, 0.4, 12)),
         "max_membrane": ReadoutSpec("max_membrane", NAMES, score, tau_ms=long_ms, tick_us=1000),
-    } | neurons(wide, narrow))
+    } | neurons(wide, narrow) | compartments(wide, narrow))
 
 
 def neurons(wide: np.ndarray, narrow: np.ndarray) -> dict[str, LayerSpec]:
@@ -413,4 +425,21 @@ def neurons(wide: np.ndarray, narrow: np.ndarray) -> dict[str, LayerSpec]:
         "resonating_driven": ResonateSpec(2 * narrow, long_ms, 1000 / short_ms, 1.0, 1000, "to_zero", bias),
         "srm": SRMSpec(wide, short_ms, long_ms, 1.0, 1700),
         "srm_driven": SRMSpec(narrow, short_ms, long_ms, 1.0, 1000, 0.5, bias),
+    }
+
+
+def compartments(wide: np.ndarray, narrow: np.ndarray) -> dict[str, LayerSpec]:
+    """Layers of compartments, of balanced neurons, of attention and motion, behind `wide` (from DVS) and `narrow` (12 to 12)."""
+    rng = np.random.default_rng(9)
+    tau_ms, threshold = rng.uniform(1, 20, 12), rng.uniform(0.5, 2, 12)
+    return {
+        "balanced": EILIFSpec(abs(wide), abs(wide[:, :3]), abs(narrow[:3]), 1.0, 0.4, tau_ms, 0.5, 1700, "to_zero"),
+        "balanced_driven": EILIFSpec(abs(narrow), abs(narrow[:, :3]), abs(narrow[:3]), 1.0, 0.4, tau_ms, 1.0, 1000,
+                                     bias=rng.uniform(-0.1, 0.4, 12)),
+        "compartments": TwoCompartmentSpec(3 * wide, 5.0, threshold, 1.0, 1700, gain_slow=0.3),
+        "compartments_sound": TwoCompartmentSpec(3 * narrow, 4.5, 0.8, 1.0, 1000),
+        "moving": DelayMotionSpec(rng.normal(0, 1, (3, 2, 4, 3, 3)), -np.ones(3), 0.6, (8, 8), 1700),
+        "moving_sound": DelayMotionSpec(rng.normal(0, 1, (2, 1, 9, 1, 4)), -np.ones(2), 0.5, (1, 12), 1000),
+        "attention": LinearAttentionSpec(wide, 4, np.array([20.0, np.inf]), tau_ms, 1.0, 15.0, 1.0, 1700, 0.3),
+        "attention_sound": LinearAttentionSpec(narrow, 3, np.array([50.0]), tau_ms, 0.5, 15.0, 0.5, 1000),
     }

@@ -6,18 +6,20 @@ import dataclasses
 import importlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.layer_spec import DelaySpec, LayerSpec, PoolSpec, ReadoutSpec, spec_type
+from pipeline.layer_spec import DelayMotionSpec, DelaySpec, LayerSpec, PoolSpec, ReadoutSpec, TwoCompartmentSpec, spec_type
 from pipeline.model_file import Model
 from pipeline.packet import Format, Packet, decisions, join
 from trainer.data import cells
 from trainer.layers import Layer, Readout, Spiking, build
 
 RunLayer = Callable[[LayerSpec, Format, Packet], Packet]
+GRADED = (DelayMotionSpec, TwoCompartmentSpec)  # layers that give out graded events
 BORDER = 1e-5  # of the larger of 1 and the largest |v| of the neuron so far
 
 
@@ -44,7 +46,7 @@ class Report:
     episodes: int = 0
     spikes: dict[str, int] = field(default_factory=dict)  # of the reference, by layer
     differences: list[Difference] = field(default_factory=list)
-    moved: list[str] = field(default_factory=list)  # delays whose events differ: no rounding excuses them
+    moved: list[str] = field(default_factory=list)  # delays and graded layers whose events differ: no rounding excuses them
     scores: float = 0.0  # the greatest difference of a final decision's values, all layers fed the reference's input
     decided_otherwise: list[int] = field(default_factory=list)  # episodes that the network alone, end to end, gives another class
 
@@ -57,7 +59,7 @@ class Report:
         spikes = ", ".join(f"{name} {count}" for name, count in self.spikes.items())
         beyond = sum(not difference.borderline for difference in self.differences)
         text = (f"{self.episodes} episodes; spikes {spikes}; {len(self.differences) - beyond} borderline, {beyond} beyond; "
-                f"{len(self.moved)} delays differ; decisions differ by {self.scores:.2g} at most, "
+                f"{len(self.moved)} delays or graded layers differ; decisions differ by {self.scores:.2g} at most, "
                 f"in class on {len(self.decided_otherwise)} episodes")
         listed = [f"  episode {d.episode} layer {d.layer} tick {d.tick} unit {d.unit}: |v - threshold| {d.distance:.3g}, "
                   f"border {d.border:.3g}" for d in self.differences]
@@ -102,7 +104,7 @@ def _check_episode(model: Model, layers: dict[str, Layer], episode: Packet, tick
         if isinstance(layer, Spiking):
             report.spikes[name] += packet.n
             report.differences += compare_spikes(layer, x, reference, episode.episode, name)
-        elif not torch.equal(layer(x), reference):
+        elif not torch.allclose(layer(x), reference, rtol=0, atol=getattr(layer, "tolerance", 0.0)):
             report.moved.append(name)
         format = format_after(spec, format)
 
@@ -142,8 +144,9 @@ def format_after(spec: LayerSpec, format: Format) -> Format:
         return format
     if isinstance(spec, PoolSpec):
         return dataclasses.replace(format, kind="graded" if spec.how == "average" else format.kind, shape=spec.shape_out)
+    kind: Literal["spikes", "graded"] = "graded" if isinstance(spec, GRADED) else "spikes"
     shape = getattr(spec, "shape_out", (spec.n_out,))
-    return dataclasses.replace(format, kind="spikes", shape=shape, tick_us=spec.tick_us, rate_hz=None)
+    return dataclasses.replace(format, kind=kind, shape=shape, tick_us=spec.tick_us, rate_hz=None)
 
 
 def binned(packet: Packet, tick_us: int, n: int) -> Tensor:

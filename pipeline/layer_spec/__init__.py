@@ -13,7 +13,10 @@ from pipeline.layer_spec.checks import decay
 from pipeline.layer_spec.conv import ConvLIFSpec
 from pipeline.layer_spec.cuba_lif import CubaLIFSpec
 from pipeline.layer_spec.delay import DelaySpec
+from pipeline.layer_spec.delay_motion import DelayMotionSpec
+from pipeline.layer_spec.ei_lif import EILIFSpec
 from pipeline.layer_spec.lif import LIFSpec, Reset
+from pipeline.layer_spec.linear_attention import LinearAttentionSpec
 from pipeline.layer_spec.mps_lif import MPSLIFSpec
 from pipeline.layer_spec.pool import PoolSpec
 from pipeline.layer_spec.random_lif import RandomLIFSpec
@@ -22,15 +25,19 @@ from pipeline.layer_spec.recurrent import RecurrentLIFSpec
 from pipeline.layer_spec.resonate import ResonateSpec
 from pipeline.layer_spec.srm import SRMSpec
 from pipeline.layer_spec.synaptic_delay import SynapticDelaySpec
+from pipeline.layer_spec.two_compartment import TwoCompartmentSpec
 
 __all__ = [
     "SPECS",
     "AdaptiveLIFSpec",
     "ConvLIFSpec",
     "CubaLIFSpec",
+    "DelayMotionSpec",
     "DelaySpec",
+    "EILIFSpec",
     "LIFSpec",
     "LayerSpec",
+    "LinearAttentionSpec",
     "MPSLIFSpec",
     "PoolSpec",
     "RandomLIFSpec",
@@ -41,6 +48,7 @@ __all__ = [
     "SRMSpec",
     "Score",
     "SynapticDelaySpec",
+    "TwoCompartmentSpec",
     "decay",
     "spec_type",
 ]
@@ -49,8 +57,11 @@ LayerSpec: TypeAlias = (
     AdaptiveLIFSpec
     | ConvLIFSpec
     | CubaLIFSpec
+    | DelayMotionSpec
     | DelaySpec
+    | EILIFSpec
     | LIFSpec
+    | LinearAttentionSpec
     | MPSLIFSpec
     | RandomLIFSpec
     | PoolSpec
@@ -59,13 +70,17 @@ LayerSpec: TypeAlias = (
     | SRMSpec
     | RecurrentLIFSpec
     | SynapticDelaySpec
+    | TwoCompartmentSpec
 )
 SPECS: dict[str, type] = {
     "conv_lif": ConvLIFSpec,
     "adaptive_lif": AdaptiveLIFSpec,
     "cuba_lif": CubaLIFSpec,
     "delay": DelaySpec,
+    "delay_motion": DelayMotionSpec,
+    "ei_lif": EILIFSpec,
     "lif": LIFSpec,
+    "linear_attention": LinearAttentionSpec,
     "mps_lif": MPSLIFSpec,
     "random_lif": RandomLIFSpec,
     "pool": PoolSpec,
@@ -74,6 +89,7 @@ SPECS: dict[str, type] = {
     "srm": SRMSpec,
     "recurrent_lif": RecurrentLIFSpec,
     "synaptic_delay": SynapticDelaySpec,
+    "two_compartment": TwoCompartmentSpec,
 }
 
 

@@ -13,9 +13,12 @@ from pipeline.layer_spec import (
     AdaptiveLIFSpec,
     ConvLIFSpec,
     CubaLIFSpec,
+    DelayMotionSpec,
     DelaySpec,
+    EILIFSpec,
     LayerSpec,
     LIFSpec,
+    LinearAttentionSpec,
     MPSLIFSpec,
     PoolSpec,
     RandomLIFSpec,
@@ -24,12 +27,16 @@ from pipeline.layer_spec import (
     ResonateSpec,
     SRMSpec,
     SynapticDelaySpec,
+    TwoCompartmentSpec,
 )
 from trainer.layers.adaptive_lif import AdaptiveLIF
 from trainer.layers.conv import ConvLIF
 from trainer.layers.cuba_lif import CubaLIF
 from trainer.layers.delay import Delay, shift
+from trainer.layers.delay_motion import DelayMotion
+from trainer.layers.ei_lif import EILIF
 from trainer.layers.lif import LIF
+from trainer.layers.linear_attention import LinearAttention
 from trainer.layers.mps_lif import MPSLIF
 from trainer.layers.parts import Positive, Spiking, array, tensor
 from trainer.layers.pool import Pool
@@ -40,8 +47,10 @@ from trainer.layers.resonate import Resonate
 from trainer.layers.srm import SRM
 from trainer.layers.surrogates import SURROGATES, Surrogate, atan, fast_sigmoid
 from trainer.layers.synaptic_delay import SynapticDelay
+from trainer.layers.two_compartment import TwoCompartment
 
 __all__ = [
+    "EILIF",
     "LIF",
     "MPSLIF",
     "SRM",
@@ -50,7 +59,9 @@ __all__ = [
     "ConvLIF",
     "CubaLIF",
     "Delay",
+    "DelayMotion",
     "Layer",
+    "LinearAttention",
     "Pool",
     "Positive",
     "RandomLIF",
@@ -60,6 +71,7 @@ __all__ = [
     "Spiking",
     "Surrogate",
     "SynapticDelay",
+    "TwoCompartment",
     "array",
     "atan",
     "build",
@@ -73,6 +85,10 @@ Layer = (
     | ConvLIF
     | CubaLIF
     | Delay
+    | LinearAttention
+    | DelayMotion
+    | EILIF
+    | TwoCompartment
     | LIF
     | MPSLIF
     | RandomLIF
@@ -88,6 +104,10 @@ MODULES: dict[type, Callable[..., Layer]] = {  # of each kind of spec: its modul
     AdaptiveLIFSpec: AdaptiveLIF,
     CubaLIFSpec: CubaLIF,
     DelaySpec: Delay,
+    LinearAttentionSpec: LinearAttention,
+    DelayMotionSpec: DelayMotion,
+    EILIFSpec: EILIF,
+    TwoCompartmentSpec: TwoCompartment,
     LIFSpec: LIF,
     MPSLIFSpec: MPSLIF,
     RandomLIFSpec: RandomLIF,

@@ -1,0 +1,71 @@
+"""Leaky integrate-and-fire neurons whose input is balanced by inhibitory ones, in place of normalisation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.layer_spec.checks import check_tick, decay, matrix, vector
+from pipeline.layer_spec.lif import Reset
+
+
+@dataclass(frozen=True, eq=False)
+class EILIFSpec:
+    """Leaky integrate-and-fire neurons with lateral inhibition that subtracts and divides, all weights at least 0.
+
+    At every tick, with x the counts of this tick's input spikes, in this order:
+
+        e = x weight_e, h = x weight_i                                      excitation, and the activity of inhibitory neurons
+        I = gain_e (e - h weight_ei) / ((gain_i h) weight_ei), or 0 where what it is divided by is not above 0
+        v <- d v + bias + I; where v >= threshold a spike, and v <- v - threshold (`subtract`) or v <- 0 (`to_zero`)
+
+    weight_e (n_in, n_out), weight_i (n_in, n_inhibitory), weight_ei (n_inhibitory, n_out): >= 0; gain_e (n_out,), gain_i
+    (n_inhibitory,) > 0, or one number; tau_ms (n_out,) or one number, 0..inf; threshold (n_out,) or one number, > 0;
+    bias (n_out,) or None: a constant input of every tick; tick_us: length of a tick. d = exp(-tick/tau).
+
+    Source: DeepEISNN (2025): deep spiking networks of excitatory and inhibitory neurons without normalisation; there one
+    inhibitory neuron for every four excitatory ones.
+    """
+
+    weight_e: np.ndarray
+    weight_i: np.ndarray
+    weight_ei: np.ndarray
+    gain_e: np.ndarray
+    gain_i: np.ndarray
+    tau_ms: np.ndarray
+    threshold: np.ndarray
+    tick_us: int
+    reset: Reset = "subtract"
+    bias: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("weight_e", "weight_i", "weight_ei"):
+            object.__setattr__(self, name, matrix(name, getattr(self, name)))
+            if (getattr(self, name) < 0).any():
+                raise ValueError(f"{name} must be at least 0, got {getattr(self, name).min():g}: inhibition has its own neurons")
+        n_inhibitory = self.weight_i.shape[1]
+        if self.weight_i.shape[0] != self.n_in or self.weight_ei.shape != (n_inhibitory, self.n_out):
+            raise ValueError("weight_e (n_in, n_out), weight_i (n_in, n_inhibitory) and weight_ei (n_inhibitory, n_out) must fit "
+                             f"together, got {self.weight_e.shape}, {self.weight_i.shape} and {self.weight_ei.shape}")
+        object.__setattr__(self, "gain_e", vector("gain_e", self.gain_e, self.n_out, above=0))
+        object.__setattr__(self, "gain_i", vector("gain_i", self.gain_i, n_inhibitory, above=0))
+        object.__setattr__(self, "tau_ms", vector("tau_ms", self.tau_ms, self.n_out, least=0, finite=False))
+        object.__setattr__(self, "threshold", vector("threshold", self.threshold, self.n_out, above=0))
+        check_tick(self.tick_us, needed=True)
+        if self.reset not in ("subtract", "to_zero"):
+            raise ValueError(f"reset must be subtract or to_zero, got {self.reset!r}")
+        if self.bias is not None:
+            object.__setattr__(self, "bias", vector("bias", self.bias, self.n_out))
+
+    @property
+    def n_in(self) -> int:
+        return self.weight_e.shape[0]
+
+    @property
+    def n_out(self) -> int:
+        return self.weight_e.shape[1]
+
+    def decay(self) -> np.ndarray:
+        """(n_out,) float32: what v keeps over one tick."""
+        return decay(self.tau_ms, self.tick_us)
