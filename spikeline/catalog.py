@@ -23,6 +23,7 @@ from operators.hot_pixels import HotPixelsConfig
 from operators.latency import LatencyConfig
 from operators.lif import LIFConfig
 from operators.linear_attention import LinearAttentionConfig
+from operators.mel_spikes import MelSpikesConfig
 from operators.mps_lif import MPSLIFConfig
 from operators.orient import OrientConfig
 from operators.poisson import PoissonConfig
@@ -118,6 +119,7 @@ OPERATORS: dict[str, type[OperatorConfig]] = {
     "orient": OrientConfig,
     "undistort": UndistortConfig,
     "cochlea": CochleaConfig,
+    "mel_spikes": MelSpikesConfig,
     "poisson": PoissonConfig,
     "bernoulli": BernoulliConfig,
     "latency": LatencyConfig,

@@ -192,6 +192,7 @@ OPERATORS = [
     OperatorExample({"type": "linear_attention", "model": MODEL, "layer": "attention_sound"}, SOUND, misfit=DVS),
     OperatorExample({"type": "mps_lif", "model": MODEL, "layer": "smoothed"}, misfit=ANY_TIME),
     OperatorExample({"type": "mps_lif", "model": MODEL, "layer": "smoothed_sound"}, SOUND, misfit=DVS),
+    OperatorExample({"type": "mel_spikes", "channels": 9, "window_ms": 9, "hop_ms": 2}, VOICE, misfit=SOUND),
     OperatorExample({"type": "orient", "how": "rotate_90"}, misfit=ANY_TIME),
     OperatorExample({"type": "orient", "how": "flip_vertical"}, Format("graded", (3, 4, 5))),
     OperatorExample({"type": "poisson", "tick_ms": 1, "max_rate_hz": 2500, "scale": 0.5}, SOUND, misfit=DVS),
