@@ -51,7 +51,7 @@ class FilterBank(NamedTuple):
     ahead: int  # blocks that the output lags behind the input
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def filter_bank(rate_hz: float, channels: int, causal: bool) -> FilterBank:
     """The membrane at `channels` of the 700 places as filters of sound sampled at rate_hz.
 

@@ -83,7 +83,7 @@ def assert_exact(sound: np.ndarray, channels: tuple[int, ...]) -> None:
 
 
 def test_exact_is_the_slow_truth_over_the_whole_sound() -> None:
-    assert_exact(chirp(0.2), (0, 200, 500, 640))
+    assert_exact(chirp(0.2), (0, 350, 640))
 
 
 @DIGIT
@@ -130,10 +130,10 @@ def test_in_silence_a_fibre_fires_60_to_67_times_a_second() -> None:
 
 def test_hair_and_bushy_cells_are_the_slow_truth() -> None:
     config = CochleaConfig(level="none", seed=9, loudness=0.3)
-    sound = chirp(0.2)
+    sound = chirp(0.12)
     out, motion = heard(config, episode_of(sound)), motion_of(0.3 * sound, "causal")
-    assert out.n > 1000
-    for channel in (0, 150, 333, 515, 640, 699):
+    assert out.n > 500
+    for channel in (0, 333, 515, 640, 699):
         truth, _ = naive.spikes(motion[: len(sound) // 2, channel].tolist(), channel, RATE_HZ, 40, 9)
         assert (out.t_us[out.unit == channel] == np.rint(np.array(truth) * 2e6 / RATE_HZ)).all(), f"channel {channel}"
         assert (out.unit == channel).sum() == len(truth)
