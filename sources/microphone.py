@@ -68,7 +68,8 @@ class Microphone(LiveSource):
 
     def receive(self) -> None:
         end_us = self._position.end_us
-        sample = int(np.ceil(end_us * self._config.rate_hz / 1e6))
+        sample = round(end_us * self._config.rate_hz / 1e6)
+        sample += int(stamps_us(np.array([sample]), self._config.rate_hz)[0]) < end_us
         self._stream.start()
         begin_s, first = time.monotonic(), sample
         while self._wait():

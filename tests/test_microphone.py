@@ -105,13 +105,14 @@ def test_samples_that_the_system_dropped_are_silence_and_counted(monkeypatch: py
 
 def test_a_run_that_resumes_goes_on_where_the_stream_was(monkeypatch: pytest.MonkeyPatch) -> None:
     device(monkeypatch)
-    config = MicrophoneConfig(rate_hz=8000)
-    packets, source = heard(config, 160)
-    state = source.snapshot()
-    source.close()
-    more, again = heard(config, 80, state)
-    again.close()
-    assert more[0].begin_us == packets[-1].end_us == int(more[0].t_us[0]) == 20_000
+    for rate_hz, samples, end_us in ((8000, 160, 20_000), (44_100, 1323, 30_000), (11_025, 220, 19_955)):
+        config = MicrophoneConfig(rate_hz=rate_hz)
+        packets, source = heard(config, samples)
+        state = source.snapshot()
+        source.close()
+        more, again = heard(config, 10, state)
+        again.close()
+        assert more[0].begin_us == packets[-1].end_us == int(more[0].t_us[0]) == end_us
 
 
 def test_a_device_that_stops_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
