@@ -260,8 +260,8 @@ def find_hot(n, tick, c, pixels, cells, firing, scratch):
     return n_hot
 
 
-@njit(f"UniTuple(int64, 2)(int64, int64, int64, int64, {CELLS}, {FIRING}, int64, {SCRATCH}, {OUT})", cache=True)
-def fire(n_hot, t_us, c, pixels, cells, firing, to_zero, scratch, out):
+@njit(f"UniTuple(int64, 2)(int64, int64, int64, int64, {CELLS}, {FIRING}, int64, int64, {SCRATCH}, {OUT})", cache=True)
+def fire(n_hot, t_us, c, pixels, cells, firing, to_zero, driven, scratch, out):
     """Writes the spikes of the hot cells, in order, and resets; `hot` keeps the cells of which some v >= ceiling is left.
 
     A neuron with v >= threshold spikes. The spikes come out pixel by pixel, and are dealt out to channels. Returns the
@@ -275,7 +275,7 @@ def fire(n_hot, t_us, c, pixels, cells, firing, to_zero, scratch, out):
     for i in range(n_hot):
         q = hot[i]
         group = np.int64(0) if last.shape[0] == pixels else q // pixels
-        own, first = np.uint64(q * c), np.uint64(group * c)
+        own, first, again = np.uint64(q * c), np.uint64(group * c), np.int32(0)
         for lane in range(np.uint64(0), np.uint64(c), np.uint64(LANES)):
             bits = np.int32(0)
             for j in range(min(np.uint64(LANES), np.uint64(c) - lane)):
@@ -288,10 +288,12 @@ def fire(n_hot, t_us, c, pixels, cells, firing, to_zero, scratch, out):
                 found[n_found] = (q - group * pixels) << 32 | np.int64(first + j)
                 counts[first + j] += 1
                 n_found += 1
-                v[own + j] = np.float32(0) if to_zero else v[own + j] - threshold[first + j]
-        again = np.int32(0)
-        for j in range(np.uint64(c)):
-            again = again + np.int32(v[own + j] >= ceiling[first + j])
+                left = np.float32(0) if to_zero else v[own + j] - threshold[first + j]
+                v[own + j] = left
+                again = again + np.int32(left >= ceiling[first + j])
+        if driven:
+            for j in range(np.uint64(c)):
+                again = again + np.int32(v[own + j] >= ceiling[first + j])
         hot[kept] = q
         kept += int(again > 0)
     if n_found == 0:
@@ -331,6 +333,7 @@ def run_ticks(events, clock, modes, sums, sum_law, cells, law, sites, windows, f
     t_us = events[0]
     tick_us, event_mode, to_zero, c, pixels, sum_pixels = modes[0], modes[1], modes[2], modes[3], modes[4], modes[5]
     n_events, stop, room, pooled = t_us.shape[0], clock[STOP], out[0].shape[0], windows[1].shape[0] > 0
+    driven = np.int64(law[1].shape[0] > 0)
     hot, n, n_fed, written = scratch[2], clock[TOUCHED], clock[FED], 0
     clock[FULL] = 0
     while True:
@@ -357,7 +360,7 @@ def run_ticks(events, clock, modes, sums, sum_law, cells, law, sites, windows, f
         n_hot = find_hot(n, tick, c, pixels, cells, firing, scratch)
         if n_hot > 0:
             rest = out[0][written:], out[1][written:]
-            found, clock[RESTLESS] = fire(n_hot, tick * tick_us, c, pixels, cells, firing, to_zero, scratch, rest)
+            found, clock[RESTLESS] = fire(n_hot, tick * tick_us, c, pixels, cells, firing, to_zero, driven, scratch, rest)
             written += found
         clock[OPEN] = 0
     clock[TOUCHED], clock[FED] = n, n_fed
