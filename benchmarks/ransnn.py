@@ -1,0 +1,163 @@
+"""How much time a random network saves: features, readout and total beside a surrogate-gradient network of the same shape.
+
+    python -m benchmarks.ransnn [--images 20000] [--set mnist] [--most-seconds 600] [--threads 1]
+
+Both are 784-2000-10 with 25 ticks, on the same data, in one process. The random network sees `--images` training images once
+and learns its readout in closed form, and by 400 steps of Adam on the cached features as in the paper. The other one is trained
+through all layers (Adam, batches of 128 out of 50,000 images) until it is as accurate on held-out images, or `--most-seconds`
+have passed: then `as_accurate` is False and the ratios are what they are at least. Evaluation does not count.
+Times are of the clock: run it while the machine has nothing else to do.
+Checked in the same run: the features of 20 images are those that the pipeline's operators count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # read when the libraries below are imported
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from benchmarks.report import Row, data_folder, publish
+from operators import random_lif
+from operators.batch_lif import as_episodes
+from operators.bernoulli import BernoulliConfig
+from pipeline.layer_spec import LIFSpec, RandomLIFSpec, ReadoutSpec
+from pipeline.packet import Format, Packet, join
+from sources.images import read_idx
+from trainer.linear_readout import LeastSquares, Linear, descend
+from trainer.network import Network
+from trainer.random_features import Features
+
+TICKS, HIDDEN, BATCH, EVERY = 25, 2000, 128, 25
+TAU_MS = -1 / np.log(0.95)
+FORMAT = Format("graded", (28, 28), names=tuple("0123456789"))
+LAYER = RandomLIFSpec((28, 28), HIDDEN, 1, "normal", 0.05, centred=True, fields=(10,), tau_ms=TAU_MS, tick_us=1000)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=20_000, help="training images of the random network")
+    parser.add_argument("--set", default="mnist", help="mnist or fashion-mnist")
+    parser.add_argument("--held", type=int, default=2000, help="images that tell how accurate a network is")
+    parser.add_argument("--most-seconds", type=float, default=600, help="for the surrogate-gradient network")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    folder = data_folder() / "images" / options.set
+    images, labels = (read_idx(folder / f"train-{name}-ubyte.gz", d) for name, d in (("images-idx3", 3), ("labels-idx1", 1)))
+    order = np.random.default_rng(1).permutation(len(labels))
+    images, labels = images[order].reshape(-1, 784), labels[order].astype(np.int64)
+    held = slice(50_000, 50_000 + options.held)
+    rows, goals = random_network(images, labels, options.images, held, options.threads)
+    course = surrogate(images, labels, held, max(goals.values()), options.most_seconds)
+    for own in list(rows):
+        row: Row = dict(next((point for point in course if point["accuracy"] >= goals[own["network"]]), course[-1]))
+        reached = row["accuracy"] >= goals[own["network"]]
+        rows.append(row | {"network": "surrogate gradients", "beside": own["network"], "as_accurate": reached,
+                           "readout_ratio": row["total_s"] / own["readout_s"], "total_ratio": row["total_s"] / own["total_s"]})
+    publish(f"random features beside surrogate gradients, {options.set}, {TICKS} ticks, 784-{HIDDEN}-10", rows, options.json)
+
+
+def random_network(images: np.ndarray, labels: np.ndarray, n: int, held: slice,
+                   threads: int) -> tuple[list[Row], dict[str, float]]:
+    """The rows of both readouts, and what each reaches on the held-out images."""
+    features = Features([BernoulliConfig()], FORMAT, 1000, True, threads=threads)
+    features.add_layer("hidden", LAYER)
+    own, kept = packets(images[:n], labels[:n]), packets(images[held], labels[held])
+    check(features, own[:20])
+    features_s, counts = timed(lambda: features.all(own))
+    tested = features.all(kept)
+    rows, goals = [], {}
+
+    def ridge() -> Linear:
+        squares = LeastSquares(HIDDEN, 10)
+        squares.add(counts, labels[:n])
+        return squares.solve(1e-3)
+
+    def adam() -> Linear:
+        picked = np.random.default_rng(2).integers(0, n, (400, BATCH))
+        return descend(((counts[p], labels[p]) for p in picked), HIDDEN, 10, 5e-4, 1)
+
+    for name, learn in (("random, ridge", ridge), ("random, Adam 400", adam)):
+        readout_s, linear = timed(learn)
+        goals[name] = float((linear.scores(tested).argmax(1).numpy() == labels[held]).mean())
+        rows.append({"network": name, "images": n, "accuracy": goals[name], "features_s": features_s, "readout_s": readout_s,
+                     "total_s": features_s + readout_s})
+    return rows, goals
+
+
+def surrogate(images: np.ndarray, labels: np.ndarray, held: slice, goal: float, most_s: float) -> list[Row]:
+    """Trains until as accurate as `goal`; how accurate it was every 25 steps."""
+    rng, generator = np.random.default_rng(3), torch.Generator().manual_seed(3)
+    hidden = LIFSpec(rng.normal(0, 0.05, (784, HIDDEN)), np.array(TAU_MS), np.array(1.0), 1000)
+    out = ReadoutSpec("spike_count", FORMAT.names, rng.normal(0, 0.01, (HIDDEN, 10)))
+    network = Network({"hidden": hidden, "out": out}, 1000)
+    optimizer = torch.optim.Adam(network.parameters(), 1e-3)
+    reached, seconds, step, ticks = 0.0, 0.0, 0, torch.full((BATCH,), TICKS)
+    course: list[Row] = []
+
+    def shown(picked: np.ndarray | slice) -> torch.Tensor:
+        probability = torch.from_numpy(images[picked]).float() / 255
+        return (torch.rand(TICKS, *probability.shape, generator=generator) < probability).float()
+
+    def train() -> None:
+        picked = rng.integers(0, 50_000, BATCH)
+        scores = network(shown(picked), ticks).final()
+        optimizer.zero_grad()
+        F.cross_entropy(scores, torch.from_numpy(labels[picked])).backward()
+        optimizer.step()
+
+    while reached < goal and seconds < most_s:
+        for _ in range(EVERY):
+            spent, _ = timed(train)
+            seconds, step = seconds + spent, step + 1
+        with torch.no_grad():
+            right = 0
+            for at in range(held.start, held.stop, 500):
+                part = slice(at, min(at + 500, held.stop))
+                outcome = network(shown(part), torch.full((part.stop - at,), TICKS))
+                right += int((outcome.final().argmax(1).numpy() == labels[part]).sum())
+        reached = right / (held.stop - held.start)
+        course.append({"images": step * BATCH, "accuracy": reached, "total_s": seconds, "steps": step})
+        print(f"step {step}: {reached:.4f}, {seconds:.0f} s", file=sys.stderr, flush=True)
+    return course
+
+
+def packets(images: np.ndarray, labels: np.ndarray) -> list[Packet]:
+    found = []
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        unit = np.flatnonzero(image).astype(np.uint32)
+        value = image[unit].astype(np.float32) / np.float32(255)
+        found.append(Packet(0, TICKS * 1000, np.zeros(unit.size, np.int64), unit, value, number, True, int(label)))
+    return found
+
+
+def check(features: Features, few: list[Packet]) -> None:
+    """The counts are those of the operators that a pipeline runs."""
+    encode, fire = BernoulliConfig().prepare(FORMAT), random_lif.make(LAYER, features.format)
+    for packet, counted in zip(few, features.all(few), strict=True):
+        encoder, layer = encode(None), fire(None)
+        spikes = join(encoder.process(packet), encoder.finish())
+        out = as_episodes([join(layer.process(spikes), layer.finish())], 1000)
+        assert (out.counts(HIDDEN)[0] == counted).all(), "features differ from what the pipeline's operators count"
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    began = time.perf_counter()
+    made = work()
+    return time.perf_counter() - began, made
+
+
+if __name__ == "__main__":
+    main()
