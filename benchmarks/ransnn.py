@@ -134,12 +134,12 @@ def surrogate(images: np.ndarray, labels: np.ndarray, held: slice, goal: float, 
     return course
 
 
-def packets(images: np.ndarray, labels: np.ndarray) -> list[Packet]:
+def packets(images: np.ndarray, labels: np.ndarray, ticks: int = TICKS) -> list[Packet]:
     found = []
     for number, (image, label) in enumerate(zip(images, labels, strict=True)):
         unit = np.flatnonzero(image).astype(np.uint32)
         value = image[unit].astype(np.float32) / np.float32(255)
-        found.append(Packet(0, TICKS * 1000, np.zeros(unit.size, np.int64), unit, value, number, True, int(label)))
+        found.append(Packet(0, ticks * 1000, np.zeros(unit.size, np.int64), unit, value, number, True, int(label)))
     return found
 
 

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from pipeline.chain import Chain
 from pipeline.config import Catalog
-from pipeline.layer_spec import DelaySpec
+from pipeline.layer_spec import DelaySpec, spec_type
 from pipeline.model_file import Model, load_model, save_model
 from trainer import ransnn, surrogate
 from trainer.data import labelled, nodes
@@ -72,7 +72,7 @@ def show(model: Model, path: Path) -> None:
     """The final table on stdout."""
     table = Table("layer", "in", "out", "type", title=os.path.normpath(path))
     for name, spec in model.layers.items():
-        about = type(spec).__name__.removesuffix("Spec").lower()
+        about = spec_type(spec)
         if isinstance(spec, DelaySpec):
             ms = spec.delay_us / 1000
             about += f", {ms.min():g} to {ms.max():g} ms, mean {ms.mean():.1f} ms"
