@@ -10,7 +10,7 @@ median of several rounds. `equal`: number, times, columns, rows and polarities a
 from the other format of the recording (gen4.dat for evt3.raw) or from the events that were encoded. `over_best`: against the
 fastest library whose events are equal. `peak_MiB`: the most memory of the process. A library that cannot be had is left out.
 
-python -m benchmarks.decode [--json FILE] [--no-peers] [--events 20000000]
+python -m benchmarks.decode [--json FILE] [--no-peers] [--events 20000000] [--only evt3 --only dat ...]
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -121,24 +121,29 @@ def digits(events: int, path: Path) -> Made:
     return Made(path, digest([(t_us, records[:, 0], records[:, 1], records[:, 2] >> 7)]))
 
 
-def files(events: int, folder: Path) -> Iterator[Made]:
+def files(events: int, folder: Path, formats: Sequence[str]) -> Iterator[Made]:
     """One file after the other, named FORMAT-WHAT; the format is what READ_BY knows it by."""
     data = data_folder() / "recordings"
-    twin, _ = columns_of("gen4.dat")
-    big = (twin[0] + 11_194_368 * (twin[0][0] < 11_194_368), *twin[1:])  # the times of evt3.raw
-    with np.load(data / "evt3_sample.reference.npz") as reference:
-        rich = tuple(reference[key].astype(np.int64) for key in ("t", "x", "y", "p"))
-    (folder / "evt3-once.raw").symlink_to(data / "evt3.raw")
-    yield Made(folder / "evt3-once.raw", digest([big]))
-    yield repeated_words("evt3.raw", big, "<u2", 4096, events, folder / "evt3-.raw")
-    yield repeated_words("evt3_sample.raw", rich, "<u2", 4096, events, folder / "evt3-vectors.raw")
-    yield repeated_words("evt2_sample.raw", columns_of("evt2_sample.raw")[0], "<u4", 64, events, folder / "evt2-.raw")
-    yield repeated_events("gen4.dat", "dat", events, folder / "dat-.dat")
-    yield repeated_events("dvs.es", "es", events, folder / "es-.es")
-    for compression in ("none", "lz4", "zstd"):
-        row = {"none": "aedat4_none", "lz4": "aedat4", "zstd": "aedat4_zstd"}[compression]
-        yield repeated_events("davis346.aedat4", row, events, folder / f"aedat4-{compression}.aedat4")
-    yield digits(events, folder / "nmnist-.bin")
+    if "evt3" in formats:
+        twin, _ = columns_of("gen4.dat")
+        big = (twin[0] + 11_194_368 * (twin[0][0] < 11_194_368), *twin[1:])  # the times of evt3.raw
+        with np.load(data / "evt3_sample.reference.npz") as reference:
+            rich = tuple(reference[key].astype(np.int64) for key in ("t", "x", "y", "p"))
+        (folder / "evt3-once.raw").symlink_to(data / "evt3.raw")
+        yield Made(folder / "evt3-once.raw", digest([big]))
+        yield repeated_words("evt3.raw", big, "<u2", 4096, events, folder / "evt3-.raw")
+        yield repeated_words("evt3_sample.raw", rich, "<u2", 4096, events, folder / "evt3-vectors.raw")
+    if "evt2" in formats:
+        yield repeated_words("evt2_sample.raw", columns_of("evt2_sample.raw")[0], "<u4", 64, events, folder / "evt2-.raw")
+    if "dat" in formats:
+        yield repeated_events("gen4.dat", "dat", events, folder / "dat-.dat")
+    if "es" in formats:
+        yield repeated_events("dvs.es", "es", events, folder / "es-.es")
+    if "aedat4" in formats:
+        for compression, row in {"none": "aedat4_none", "lz4": "aedat4", "zstd": "aedat4_zstd"}.items():
+            yield repeated_events("davis346.aedat4", row, events, folder / f"aedat4-{compression}.aedat4")
+    if "nmnist" in formats:
+        yield digits(events, folder / "nmnist-.bin")
 
 
 def measured(library: str, python: Path, made: Made) -> Row:
@@ -174,12 +179,13 @@ def main() -> None:
     parser = arguments(__doc__ or "")
     parser.add_argument("--events", type=int, default=20_000_000, help="events of each file (default 20 million)")
     parser.add_argument("--no-peers", action="store_true", help="spikeline alone")
+    parser.add_argument("--only", action="append", choices=list(READ_BY), help="this format alone; may be repeated")
     options = parser.parse_args()
     found = {} if options.no_peers else {name: environment(name, *packages) for name, packages in LIBRARIES.items()}
     pythons = {name: python for name, python in found.items() if python}
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
-        for made in files(options.events, Path(folder)):
+        for made in files(options.events, Path(folder), options.only or list(READ_BY)):
             rows += compare(made, pythons)
             made.path.unlink()
     publish("decoding: million events/s on one thread", rows, options.json)

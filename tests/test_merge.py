@@ -10,10 +10,13 @@ import pytest
 
 from pipeline.config import Catalog, ConfigErrors, component
 from pipeline.contract import SourceConfig
+from pipeline.pace import Pacer
 from pipeline.packet import Format, Packet, same_events
+from sources.dvs_file import DvsFileConfig
 from sources.dvs_scene import DvsSceneConfig
 from sources.memory import End, MemoryConfig
 from sources.merge import MergeConfig
+from tests import writers
 from tests.packets import content, glue
 
 FOUR = Format("spikes", (4,))
@@ -236,3 +239,20 @@ def test_parts_that_do_not_fit_together_are_named_in_one_line(sources, message):
     with pytest.raises(ValueError, match=message) as caught:
         MergeConfig(sources=sources).check()
     assert "\n" not in str(caught.value)
+
+
+def test_recordings_side_by_side_are_replayed_in_step_on_one_clock(tmp_path):
+    left, right = [(1_000, 1, 1, 1), (5_000, 2, 1, 1), (31_000, 3, 1, 0)], [(4_000, 1, 2, 1), (26_000, 2, 2, 0)]
+    for name, events in (("left.raw", left), ("right.dat", right)):
+        (tmp_path / name).write_bytes(writers.evt3(events) if name == "left.raw" else writers.dat(events))
+    parts = tuple(DvsFileConfig(path=tmp_path / name, packet_ms=3) for name in ("left.raw", "right.dat"))
+    config = MergeConfig(sources=parts, packet_ms=10, pace="realtime")
+    assert config.check().shape == (2, 2, 48, 64)
+    now_s = [50.0]
+    pacer = Pacer(config, lambda seconds: now_s.__setitem__(0, now_s[0] + seconds), lambda: now_s[0])
+    seen = []
+    for packet in config.prepare()(None).packets():
+        pacer.await_due(packet)
+        assert now_s[0] == pytest.approx(50.0 + (packet.end_us - 1_000) / 1e6), "a packet leaves when its end is reached"
+        seen += [(t_us, unit // (2 * 48 * 64)) for t_us, unit in zip(packet.t_us.tolist(), packet.unit.tolist(), strict=True)]
+    assert seen == [(1_000, 0), (4_000, 1), (5_000, 0), (26_000, 1), (31_000, 0)]

@@ -208,6 +208,13 @@ def test_a_recording_of_several_episodes_or_of_decisions_is_no_recording_of_even
         open_recording(tmp_path / "decisions.spkl")
 
 
+def test_a_packet_that_lost_more_events_than_memory_holds_is_no_recording_of_events(tmp_path: Path) -> None:
+    record(tmp_path / "run.spkl", [Packet(0, 10, lost=2**40, last=True)])
+    assert replayed(tmp_path / "run.spkl")[0].lost == 2**40
+    with pytest.raises(ValueError, match=r"packet 0 tells of 1099511627776 lost events, .*: replay it with type: recorded"):
+        open_recording(tmp_path / "run.spkl").events()
+
+
 def test_half_a_packet_at_the_end_is_refused_or_left_out_like_in_other_recordings(tmp_path: Path) -> None:
     record(tmp_path / "run.spkl", two_episodes()[:3])
     with open(tmp_path / "run.spkl", "ab") as file:

@@ -1,6 +1,6 @@
 """Rows of a dataset whose chunks are compressed by ECF: each chunk is read as it is stored and decoded here.
 
-Source: Prophesee, "HDF5 Event File Format" (filter 0x8ECF).
+Source: Prophesee, "HDF5 Event File Format" (filter 0x8ECF), and the layout of blocks in its public codec hdf5_ecf (Apache-2.0).
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from sources.cut import Events
 from sources.formats.header import Chunk, Decoder, Header, Peek, RecordingFormat, Truncated
 from sources.kernels.position import BEFORE_ALL_US
 
+MOST_LOST = 1 << 24  # of one packet: a time is kept for each
 OFFSET, NEWEST_US, EVENTS, LOST, PACKETS, EPISODE = range(6)  # of the position; OFFSET: bytes; EPISODE: -1 before the first
 
 
@@ -43,6 +44,9 @@ def _chunks(header: Header, start: np.ndarray | None) -> Iterator[Chunk]:
             if position[EPISODE] not in (-1, packet.episode) or (packet.n and packet.t_us[0] < position[NEWEST_US]):
                 number = position[PACKETS]
                 raise ValueError(f"{header.path}: its times begin anew at packet {number}: replay it with type: recorded")
+            if packet.lost > MOST_LOST:
+                raise ValueError(f"{header.path}: packet {position[PACKETS]} tells of {packet.lost} lost events, where {MOST_LOST} can "
+                                 "be placed among the others: replay it with type: recorded")
             before = position.copy()
             position[[OFFSET, EPISODE]] = past, packet.episode
             position[[EVENTS, LOST, PACKETS]] += packet.n, packet.lost, 1
