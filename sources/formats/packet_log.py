@@ -45,8 +45,8 @@ def _chunks(header: Header, start: np.ndarray | None) -> Iterator[Chunk]:
                 number = position[PACKETS]
                 raise ValueError(f"{header.path}: its times begin anew at packet {number}: replay it with type: recorded")
             if packet.lost > MOST_LOST:
-                raise ValueError(f"{header.path}: packet {position[PACKETS]} tells of {packet.lost} lost events, where {MOST_LOST} "
-                                 "can be placed among the others: replay it with type: recorded")
+                raise ValueError(f"{header.path}: packet {position[PACKETS]} tells of {packet.lost} lost events, "
+                                 f"where {MOST_LOST} can be placed among the others: replay it with type: recorded")
             before = position.copy()
             position[[OFFSET, EPISODE]] = past, packet.episode
             position[[EVENTS, LOST, PACKETS]] += packet.n, packet.lost, 1
