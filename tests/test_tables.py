@@ -219,6 +219,15 @@ def test_an_impossible_event_is_an_error(field, value, wanted, saved):
         open_recording(saved(tw.npy(table))).events()
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_signalling_nan_is_an_error_and_no_warning(saved):
+    matrix = tw.matrix(FEW)
+    matrix[3, 1] = np.frombuffer(b"\x01\x00\x00\x00\x00\x00\xf4\x7f", "<f8")[0]
+    content = tw.npy(matrix).replace(np.float64(matrix[3, 1]).tobytes(), b"\x01\x00\x00\x00\x00\x00\xf4\x7f")
+    with pytest.raises(ValueError, match="must be a whole number, got nan"):
+        open_recording(saved(content), table=TableOptions(time_unit="us")).events()
+
+
 def test_an_address_with_a_fraction_is_an_error(saved):
     path = saved(tw.npz(t=np.array([1]), x=np.array([0.5]), y=np.array([0.0]), p=np.array([1])))
     with pytest.raises(ValueError, match=r"x of event 0 must be a whole number, got 0\.5"):

@@ -217,7 +217,8 @@ def whole(path: object, name: str, values: np.ndarray, row: int, most: int = MOS
     """Values of any type as int64; what is no whole number, or a huge one, is an error."""
     if values.dtype.kind in "bi" or (values.dtype.kind == "u" and values.dtype.itemsize < 8):
         return values.astype(np.int64)
-    wrong = ~((values >= -most) & (values <= most) & (np.rint(values) == values))
+    with np.errstate(invalid="ignore"):  # a signalling NaN
+        wrong = ~((values >= -most) & (values <= most) & (np.rint(values) == values))
     if wrong.any():
         at = int(np.argmax(wrong))
         raise ValueError(f"{path}: {name} of event {row + at} must be a whole number, got {values[at]}")
