@@ -57,7 +57,6 @@ def run(spec, neurons: list[Neuron], restless: Callable[..., bool], episode: Pac
 def restless_by(bound: np.ndarray) -> Callable[..., bool]:
     """Whether neuron j with the states x and y might reach its threshold in silence, by the bound of operators/silence.py."""
 
-    @np.errstate(over="ignore")  # adaptive neurons whose a is below 0 may grow without end
     def restless(j, x, y, *_):
         most = f32(0)
         for k, state in enumerate((x, y)):

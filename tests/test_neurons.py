@@ -59,7 +59,7 @@ def adaptive_specs(draw):
     common = draw(dense(most_weight=30.0))
     n_out = common["weight"].shape[1]
     tau_ms, tau_w_ms = (draw(TAUS | vectors(TAUS, n_out)) for _ in range(2))
-    a, b = draw(vectors(floats(-1, 1), n_out)), draw(vectors(floats(0, 2), n_out))
+    a, b = draw(vectors(floats(0, 1), n_out)), draw(vectors(floats(0, 2), n_out))
     form = draw(st.sampled_from(["adlif", "se_adlif"]))
     q = draw(st.sampled_from([1.0, 30.0])) if form == "se_adlif" else 1.0
     return AdaptiveLIFSpec(**common, tau_ms=tau_ms, tau_w_ms=tau_w_ms, a=a, b=b, form=form, q=q)
@@ -233,6 +233,15 @@ def test_skipping_silence_gives_the_spikes_of_running_every_tick(kind, seed):
     out = play(KINDS[kind].module.make(spec, Format("spikes", (3,)))(None), [episode])
     assert spikes_of(out) == truth
     assert {t_us for t_us, _ in truth} - set((episode.t_us // 1000 * 1000).tolist()), "none of them came in silence"
+
+
+def test_an_adaptive_neuron_that_grows_by_itself_is_run_until_its_end():
+    spec = AdaptiveLIFSpec(np.array([[8.0]]), 20.0, 100.0, -0.5, 0.0, 3.0, 1000)  # w falls the more u rises, and drives it
+    episode = Packet(0, 40_000, np.zeros(1, np.int64), np.zeros(1, np.uint32))
+    out = play(adaptive_lif.make(spec, Format("spikes", (1,)))(None), [episode])
+    assert spikes_of(out) == naive.run_every_tick(spec, neurons("adaptive_lif", spec), episode)[0]
+    assert out.t_us[-1] > 35_000
+    assert not adaptive_lif.tick_law(spec).restless  # at rest it stays there
 
 
 @pytest.mark.parametrize("kind", KINDS)

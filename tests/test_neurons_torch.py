@@ -9,9 +9,12 @@ from pipeline.layer_spec import AdaptiveLIFSpec, CubaLIFSpec, LIFSpec, ReadoutSp
 from pipeline.model_file import Model, load_model, save_model  # noqa: E402
 from pipeline.packet import Format  # noqa: E402
 from tests.packets import recording  # noqa: E402
+from trainer.data import Batch  # noqa: E402
 from trainer.layers import LIF, CubaLIF, build  # noqa: E402
 from trainer.network import Network  # noqa: E402
 from trainer.parity import check  # noqa: E402
+from trainer.recipe import ModelRecipe, Training  # noqa: E402
+from trainer.start import start  # noqa: E402
 
 TICK_US = 2000
 
@@ -105,6 +108,22 @@ def test_gradient_steps_lower_the_loss_and_what_was_learnt_is_exported(kind):
     changed = [name for name, value in vars(spec).items() if not np.array_equal(getattr(learnt, name), value)]
     assert {"weight", "threshold"} < set(changed)
     assert any(name.startswith("tau") for name in changed)
+
+
+@pytest.mark.parametrize("layer", [
+    {"type": "srm", "learn": ["tau", "threshold"]},
+    {"type": "adaptive_lif", "learn": ["tau", "adaptation"]},
+    {"type": "adaptive_lif", "form": "adlif"},
+    {"type": "resonate", "learn": ["frequency"]},
+])
+def test_a_recipe_starts_neurons_that_fire_neither_never_nor_always(layer):
+    model = ModelRecipe(layers=[layer | {"name": "hidden", "units": 50}, {"type": "readout"}])
+    x = torch.from_numpy(np.random.default_rng(6).poisson(0.1, (60, 8, 30)).astype(np.float32))
+    batch = Batch(x, torch.full((8,), 60), torch.arange(8) % 2)
+    network = start(model, Training(), ("a", "b"), batch)
+    rate = network(batch.x, batch.ticks).rates()["hidden"]
+    assert 0.01 < rate.mean() < 0.3
+    assert (rate > 0).float().mean() > 0.5
 
 
 def test_without_a_synaptic_time_constant_cuba_lif_is_lif():

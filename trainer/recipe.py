@@ -11,7 +11,32 @@ from pydantic import Discriminator, Field, SerializeAsAny, Tag, model_validator
 from pipeline.config import Catalog, read_options
 from pipeline.contract import Config, FilePath, OperatorConfig, SourceConfig
 from trainer.augmentation import Augmentation
-from trainer.recipe_layers import Layer, ReadoutLayer
+from trainer.recipe_layers import (
+    CubaLIFLayer,
+    DelayLayer,
+    LIFLayer,
+    MPSLIFLayer,
+    RandomLIFLayer,
+    ReadoutLayer,
+    RecurrentLIFLayer,
+    SynapticDelayLayer,
+)
+from trainer.recipe_neurons import AdaptiveLIFLayer, ResonateLayer, SRMLayer
+
+Layer = Annotated[
+    LIFLayer
+    | AdaptiveLIFLayer
+    | CubaLIFLayer
+    | DelayLayer
+    | MPSLIFLayer
+    | RandomLIFLayer
+    | ReadoutLayer
+    | RecurrentLIFLayer
+    | ResonateLayer
+    | SRMLayer
+    | SynapticDelayLayer,
+    Field(discriminator="type"),
+]
 
 
 class ModelRecipe(Config):

@@ -198,9 +198,3 @@ class ReadoutLayer(Config):
         if self.score == "spike_count":
             return ReadoutSpec(self.score, tuple(place.names), weight), options
         return ReadoutSpec(self.score, tuple(place.names), weight, None, np.array(self.tau_ms), place.tick_us), options
-
-
-Layer = Annotated[
-    LIFLayer | MPSLIFLayer | CubaLIFLayer | SynapticDelayLayer | RecurrentLIFLayer | RandomLIFLayer | DelayLayer | ReadoutLayer,
-    Field(discriminator="type"),
-]
