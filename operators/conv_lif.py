@@ -40,7 +40,8 @@ class ConvLIFConfig(OperatorConfig):
     In: spikes or graded of the layer's shape (c_in, height, width), or flat, times in us, on no tick or on one that divides the
     layer's. Out: spikes of shape (c_out, height, width), stamped with the begin of their tick and given out in the packet that
     closes it. State: v float32, channels side by side, and the tick to which each pixel has decayed; with a maximum in between
-    the sums of the open tick. Memory: 4 bytes a neuron and 16 a pixel and group, 16 bytes a neuron for spikes on their way.
+    the sums of the open tick. Memory: 24 bytes a neuron, most of it room for spikes, and 32 a pixel and group; with a maximum
+    4 more for each sum and 16 for each pixel and group of the sums.
     Cost: the patch, c_out kh kw / (stride^2 groups) additions, an event; c_out operations a touched pixel and tick.
     Errors: ValueError if the file is no model, the layer is not in it, or its shape or tick does not fit the stream.
 
