@@ -17,7 +17,7 @@ from tests import naive_compartments as naive
 from tests.test_parity_delays import RESETS, TAUS, TICK_US, biases, matrices
 from tests.test_parity_kernels import bits, cuts, episodes, floats, play, stream, vectors
 
-MANY = 8 if numba.config.DISABLE_JIT else 50
+MANY = 8 if numba.config.DISABLE_JIT else 25
 
 
 @st.composite

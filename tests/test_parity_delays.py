@@ -17,7 +17,7 @@ from pipeline.layer_spec import MPSLIFSpec, RecurrentLIFSpec, SynapticDelaySpec
 from tests import naive_delays
 from tests.test_parity_kernels import INF, bits, cuts, episodes, floats, play, stream, vectors
 
-MANY = 15 if numba.config.DISABLE_JIT else 150
+MANY = 10 if numba.config.DISABLE_JIT else 60
 TICK_US = 1000
 TAUS = st.sampled_from([0.0, INF, 0.3, 5.0, 20.0, 1000.0])
 RESETS = st.sampled_from(["subtract", "to_zero"])
