@@ -83,6 +83,7 @@ class Law:
         self.room = max(self.lanes, LEAST_ROOM)
         self.weight = rows(spec.weight)
         self.threshold, self.ceiling = (padded(array, self.lanes, np.inf) for array in (spec.threshold, ceiling(spec)))
+        self.restless = bool((self.ceiling <= 0).any())  # where the bias alone reaches the threshold
         self.bias = np.empty(0, np.float32) if spec.bias is None else padded(spec.bias, self.lanes, 0)
         event_mode = int(spec.tick_us is None)
         self.modes = (self.tick_us, event_mode, int(spec.reset == "to_zero"), np.float32(0), kernels.BITS)
@@ -142,7 +143,7 @@ class LIF:
         self._v = np.zeros(law.lanes, np.float32)  # zeros behind the n_out membranes
         self._clock = np.zeros(5, np.int64)  # as the kernel has it
         self._started, self._end_us, self._out_us, self._events, self._spikes = 0, 0, 0, 0, 0
-        self._clock[UNSETTLED] = (self._v >= law.ceiling).any()  # where the bias alone reaches the threshold
+        self._clock[UNSETTLED] = law.restless
         if state is not None:
             self._v[: law.n_out] = state["v"]
             self._clock[:3] = state["ticks"]
