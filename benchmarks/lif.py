@@ -1,14 +1,15 @@
 """Milliseconds a sample of dense and convolutional spiking nets on one thread, beside their roofline and other libraries.
 
-The nets, inputs, truth and roofline of net A (700-128-128-20, 1000 ticks of 1 ms, 8000 spikes) and net B (784-2000-10, 100 ticks, 10 %)
-are those of benchmarks/yardstick.py. Ours is the chain of `lif` operators from nothing: one packet with all ticks goes through
-`process` and `finish` of each, its output into the next. The thread is pinned to one core. `ms`: the median; roofline and ours are measured in
-turns, so that both meet the same machine. `equal`: every spike of every layer is that of the reference. The yardstick fires where v >
-threshold, spikeline where v >= threshold: the same here, since `at_threshold`, the times that the reference met v == threshold, is 0.
-`gsops`: 10^9 synaptic operations (weights of the spikes that came in) a second. `rates`: spikes a neuron and tick, input first.
-`state_bytes`: what a snapshot of all layers holds. `net_a_1bit`: net A with weights a sign(w), in bits; `equal` against torch's or NumPy's own
-a (x @ sign(w)). `conv`: benchmarks/lif_conv.py. Peers run in environments of their own with one thread (brian2: C++ standalone, its loop alone);
-their spikes may differ where their law does (`peer_spikes`).
+The nets, inputs, truth and roofline of net A (700-128-128-20, 1000 ticks of 1 ms, 8000 spikes) and of net B (784-2000-10, 100 ticks,
+10 %) are those of benchmarks/yardstick.py. Ours is the chain of `lif` operators, made from nothing: one packet with all ticks goes
+through `process` and `finish` of each, its output into the next. The process stays on one core.
+
+`ms`: the median; roofline and ours are measured in turns, so that both meet the same machine. `equal`: every spike of every layer is
+the reference's. The yardstick fires where v > threshold, spikeline where v >= threshold: the same here, as `at_threshold`, how
+often the reference met v == threshold, is 0. `gsops`: 10^9 synaptic operations (weights of the spikes that came in) a second.
+`rates`: spikes a neuron and tick, input first. `state_bytes`: what a snapshot of all layers holds. Peers run in environments of
+their own with one thread (brian2: C++ standalone, its loop alone); where their law differs so do their spikes. `conv`: the row of
+benchmarks/lif_conv.py.
 
 Pictures of how time grows with width, input rate, depth, packet size and streams on as many cores go to build/lif/.
 
@@ -112,9 +113,10 @@ def peers(name: str) -> Row:
     found: Row = {"peers": {}, "peer_spikes": {}}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "net.npz"
-        np.savez(path, x=x, decay=yardstick.DECAY, threshold=yardstick.THRESHOLD, **{f"weight_{k}": w for k, w in enumerate(weights)})
-        pythons = {"numpy": Path(sys.executable)} | {library: environment(library, *needs) for library, needs in LIBRARIES.items()}
-        for library, python in pythons.items():
+        named = {f"weight_{k}": w for k, w in enumerate(weights)}
+        np.savez(path, x=x, decay=yardstick.DECAY, threshold=yardstick.THRESHOLD, **named)
+        pythons = {library: environment(library, *needs) for library, needs in LIBRARIES.items()}
+        for library, python in [("numpy", Path(sys.executable)), *pythons.items()]:
             if python is None:
                 continue
             run = [str(python), str(Path(__file__).parent / "peers" / "lif.py"), library, str(path), str(PEER_ROUNDS[name])]

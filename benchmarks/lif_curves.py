@@ -1,6 +1,7 @@
 """How the time of dense layers grows with width, input rate, depth, packet size and streams: one picture and one table a curve.
 
-Each point is the median of some passes over 200 ticks of 1 ms (`lif` operators made anew, one packet unless it says otherwise), one thread.
+Each point is the median of some passes over 200 ticks of 1 ms, `lif` operators made anew, in one packet unless it says
+otherwise, on one thread.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +27,7 @@ Points = list[tuple[float, float]]
 
 def weights(sizes: Sequence[int], gain: float = 2.0) -> list[np.ndarray]:
     rng = np.random.default_rng(1)
-    return [(gain * rng.standard_normal((i, o)) / np.sqrt(i)).astype(np.float32) for i, o in zip(sizes, sizes[1:], strict=False)]
+    return [(gain * rng.standard_normal((i, o)) / np.sqrt(i)).astype(np.float32) for i, o in pairwise(sizes)]
 
 
 def spikes(n_in: int, rate: float, ticks: int = TICKS) -> np.ndarray:

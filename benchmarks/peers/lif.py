@@ -40,8 +40,9 @@ def numpy_loop(x: np.ndarray, weights: list[np.ndarray], decay: float, threshold
     return run
 
 
-def modules(x: np.ndarray, weights: list[np.ndarray], neurons: Callable[[], Any], call: Callable[[Any, Any], Any], axis: int) -> Run:
-    """Nets of torch modules: a linear map over the whole sequence, then the library's neurons over it. axis: that of the batch."""
+def modules(x: np.ndarray, weights: list[np.ndarray], neurons: Callable[[], Any], call: Callable[[Any, Any], Any],
+            axis: int) -> Run:  # fmt: skip
+    """A linear map over the whole sequence, then the library's neurons over it, for each layer. axis: that of the batch."""
     import torch
 
     torch.set_num_threads(1)
