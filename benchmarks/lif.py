@@ -1,15 +1,15 @@
 """Milliseconds a sample of dense and convolutional spiking nets on one thread, beside their roofline and other libraries.
 
-The nets, inputs, truth and roofline of net A (700-128-128-20, 1000 ticks of 1 ms, 8000 spikes) and of net B (784-2000-10, 100 ticks,
-10 %) are those of benchmarks/yardstick.py. Ours is the chain of `lif` operators, made from nothing: one packet with all ticks goes
-through `process` and `finish` of each, its output into the next. The process stays on one core.
+The nets, inputs, truth and roofline of net A (700-128-128-20, 1000 ticks of 1 ms, 8000 spikes) and of net B (784-2000-10, 100
+ticks, 10 %) are those of benchmarks/yardstick.py. Ours is the chain of `lif` operators, made from nothing: one packet with
+all ticks goes through `process` and `finish` of each, its output into the next. The process stays on one core.
 
-`ms`: the median; roofline and ours are measured in turns, so that both meet the same machine. `equal`: every spike of every layer is
-the reference's. The yardstick fires where v > threshold, spikeline where v >= threshold: the same here, as `at_threshold`, how
-often the reference met v == threshold, is 0. `gsops`: 10^9 synaptic operations (weights of the spikes that came in) a second.
-`rates`: spikes a neuron and tick, input first. `state_bytes`: what a snapshot of all layers holds. Peers run in environments of
-their own with one thread (brian2: C++ standalone, its loop alone); where their law differs so do their spikes. `conv`: the row of
-benchmarks/lif_conv.py.
+`ms`: the median; roofline and ours are measured in turns, so that both meet the same machine. `equal`: every spike of every
+layer is the reference's. The yardstick fires where v > threshold, spikeline where v >= threshold: the same here, as
+`at_threshold`, how often the reference met v == threshold, is 0. `gsops`: 10^9 synaptic operations (weights of the spikes
+that came in) a second. `rates`: spikes a neuron and tick, input first. `state_bytes`: what a snapshot of all layers holds.
+Peers run in environments of their own with one thread (brian2: C++ standalone, its loop alone); where their law differs so do
+their spikes. `conv`: the row of benchmarks/lif_conv.py.
 
 Pictures of how time grows with width, input rate, depth, packet size and streams on as many cores go to build/lif/.
 
