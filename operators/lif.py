@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -71,7 +72,10 @@ def make(spec: LIFSpec, upstream: Format) -> Callable[[State | None], LIF]:
 
 
 class Law:
-    """What all operators of one layer share: the arrays of the spec as the kernel takes them. Nothing of it ever changes."""
+    """What all operators of one layer share: the arrays of the spec as the kernel takes them, which never change.
+
+    And working memory, `rooms`: an operator takes one for a packet and gives it back, since new memory costs as much as a layer.
+    """
 
     def __init__(self, spec: LIFSpec) -> None:
         from operators.kernels import lif as kernels
@@ -79,18 +83,25 @@ class Law:
         self.run_ticks = kernels.run_ticks
         self.n_out, self.tick_us = spec.n_out, spec.tick_us or 1
         self.lanes = rounded_up(spec.n_out, LANES)
-        self.slack = kernels.SLACK
-        self.room = max(self.lanes, LEAST_ROOM)
+        self.slack, self.room = kernels.SLACK, max(self.lanes, LEAST_ROOM)
+        self.rooms: list[tuple[np.ndarray, ...]] = []
         self.weight = rows(spec.weight)
         self.threshold, self.ceiling = (padded(array, self.lanes, np.inf) for array in (spec.threshold, ceiling(spec)))
         self.restless = bool((self.ceiling <= 0).any())  # where the bias alone reaches the threshold
         self.bias = np.empty(0, np.float32) if spec.bias is None else padded(spec.bias, self.lanes, 0)
         event_mode = int(spec.tick_us is None)
-        self.modes = (self.tick_us, event_mode, int(spec.reset == "to_zero"), np.float32(0), kernels.BITS)
+        self.modes = (self.tick_us, event_mode, int(spec.reset == "to_zero"), np.float32(0), padded(kernels.BITS, 32, 0))
         rate = spec.tau_ms.astype(np.float64) * 1000 if event_mode else spec.decay().astype(np.float64)
         self.rate = rate[:1] if (rate == rate[0]).all() else padded(rate, self.lanes, 0)
         self.kept = np.empty((max(2, min(KEPT_TICKS, KEPT_ENTRIES // self.rate.size)), self.rate.size), np.float32)
         kernels.fill_kept(self.rate, event_mode, self.kept)
+
+    def take_room(self) -> tuple[np.ndarray, ...]:
+        """Masks of spikes, their times, and what comes out: t_us and unit. Whoever takes it puts it back into `rooms`."""
+        if self.rooms:
+            return self.rooms.pop()
+        masks, length = (MASKS, self.lanes // 32), self.room + self.slack
+        return np.empty(masks, np.uint32), np.empty(MASKS, np.int64), np.empty(length, np.int64), np.empty(length, np.uint32)
 
 
 def rounded_up(n: int, step: int) -> int:
@@ -99,9 +110,18 @@ def rounded_up(n: int, step: int) -> int:
 
 def padded(values: np.ndarray, length: int, filler: float) -> np.ndarray:
     """`values` with `filler` behind them, up to the length."""
-    array = np.full(length, filler, values.dtype)
+    array = aligned((length,), values.dtype.type)
+    array[:] = filler
     array[: values.shape[0]] = values
     return array
+
+
+def aligned(shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
+    """Zeros that begin at a line of the cache: loads of whole vectors then touch one line each."""
+    n_bytes = math.prod(shape) * dtype(0).itemsize
+    memory = np.zeros(n_bytes + ALIGNMENT, np.uint8)
+    begin = -memory.__array_interface__["data"][0] % ALIGNMENT
+    return memory[begin : begin + n_bytes].view(dtype).reshape(shape)
 
 
 def rows(weight: np.ndarray) -> np.ndarray:
@@ -109,9 +129,7 @@ def rows(weight: np.ndarray) -> np.ndarray:
     nothing, -0.0: v + -0.0 is v bit for bit, as v + 0.0 is not where v is -0.0."""
     n_in, n_out = weight.shape
     columns = rounded_up(n_out, COLUMNS)
-    memory = np.empty((n_in + 1) * columns * 4 + ALIGNMENT, np.uint8)
-    begin = -memory.ctypes.data % ALIGNMENT
-    array = memory[begin : begin + (n_in + 1) * columns * 4].view(np.float32).reshape(n_in + 1, columns)
+    array = aligned((n_in + 1, columns))
     array[:] = -0.0
     array[:n_in, :n_out] = weight
     return array
@@ -140,7 +158,7 @@ class LIF:
     def __init__(self, law: Law, state: State | None) -> None:
         self._law = law
         self._tick_us = law.tick_us
-        self._v = np.zeros(law.lanes, np.float32)  # zeros behind the n_out membranes
+        self._v = aligned((law.lanes,))  # zeros behind the n_out membranes
         self._clock = np.zeros(5, np.int64)  # as the kernel has it
         self._started, self._end_us, self._out_us, self._events, self._spikes = 0, 0, 0, 0, 0
         self._clock[UNSETTLED] = law.restless
@@ -149,8 +167,6 @@ class LIF:
             self._clock[:3] = state["ticks"]
             self._started, self._end_us, self._out_us, self._events, self._spikes = state["clock"].tolist()
         self._pending = bool(self._clock[OPEN] or self._clock[UNSETTLED])
-        self._masks = np.empty((MASKS, law.lanes // 32), np.uint32), np.empty(MASKS, np.int64)
-        self._out = np.empty(law.room + law.slack, np.int64), np.empty(law.room + law.slack, np.uint32)
 
     def process(self, packet: Packet) -> Packet:
         if not self._started:
@@ -190,14 +206,15 @@ class LIF:
         law, clock = self._law, self._clock
         clock[STOP], clock[CURSOR] = stop, 0
         parts: list[tuple[np.ndarray, np.ndarray]] = []
-        full = True
+        full, room = True, law.take_room()
         while full:
             n = law.run_ticks(self._v, clock, law.weight, law.threshold, law.ceiling, law.bias, law.rate, law.kept, *law.modes,
-                              t_us, unit, value, *self._masks, *self._out)
+                              t_us, unit, value, *room)
             full = n + law.lanes > law.room
             if n:
-                parts.append((self._out[0][:n].copy(), self._out[1][:n].copy()))
+                parts.append((room[2][:n].copy(), room[3][:n].copy()))
                 self._spikes += n
+        law.rooms.append(room)
         self._pending = bool(clock[OPEN] or clock[UNSETTLED])
         if len(parts) > 1:
             return np.concatenate([t_us for t_us, _ in parts]), np.concatenate([unit for _, unit in parts])

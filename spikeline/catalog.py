@@ -31,6 +31,7 @@ from operators.polarity import PolarityConfig
 from operators.pool import PoolConfig
 from operators.probe import ProbeConfig
 from operators.random_lif import RandomLIFConfig
+from operators.quantised_lif import QuantisedLIFConfig
 from operators.rate_limit import RateLimitConfig
 from operators.readout import ReadoutConfig
 from operators.recurrent_lif import RecurrentLIFConfig
@@ -115,6 +116,7 @@ OPERATORS: dict[str, type[OperatorConfig]] = {
     "stcf": StcfConfig,
     "arbiter_lines": ArbiterLinesConfig,
     "flicker": FlickerConfig,
+    "quantised_lif": QuantisedLIFConfig,
     "rate_limit": RateLimitConfig,
     "orient": OrientConfig,
     "undistort": UndistortConfig,

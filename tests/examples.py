@@ -31,9 +31,14 @@ from pipeline.layer_spec import (
     RecurrentLIFSpec,
     ResonateSpec,
     SRMSpec,
+    QuantisedLIFSpec,
+    ReadoutSpec,
+    RecurrentLIFSpec,
+    Reset,
     SynapticDelaySpec,
     TwoCompartmentSpec,
 )
+from pipeline.layer_spec.quantised_lif import pack, quantise
 from pipeline.model_file import Model, save_model
 from pipeline.packet import Format, Packet
 from pipeline.packet_log import PacketLogWriter
@@ -208,6 +213,8 @@ OPERATORS = [
     OperatorExample({"type": "pool", "how": "max", "size": 2, "stride": 1}, misfit=SOUND),
     OperatorExample({"type": "pool", "how": "average", "size": [2, 4]}, Format("graded", (2, 8, 8))),
     OperatorExample({"type": "pool", "model": MODEL, "layer": "pool"}, misfit=HIDDEN),
+    OperatorExample({"type": "quantised_lif", "model": MODEL, "layer": "one_bit"}, misfit=SOUND),
+    OperatorExample({"type": "quantised_lif", "model": MODEL, "layer": "four_bits"}, HIDDEN, misfit=DVS),
     OperatorExample({"type": "rate_limit", "max_rate_hz": 3000, "burst": 5}),
     OperatorExample({"type": "rate_limit", "max_rate_hz": 0.5, "burst": 30}, SOUND),
     OperatorExample({"type": "readout", "model": MODEL, "layer": "count"}, HIDDEN, misfit=DVS),
@@ -363,6 +370,11 @@ def decision_packets() -> tuple[Packet, ...]:
     return tuple(packets)
 
 
+def quantised(weight: np.ndarray, bits: int, tau_ms: np.ndarray, reset: Reset = "subtract") -> QuantisedLIFSpec:
+    codes, scale = quantise(weight, bits)
+    return QuantisedLIFSpec(pack(codes, bits), scale, tau_ms, np.array(1.0), bits, 1000, reset)
+
+
 def write_model(folder: Path) -> None:
     save_model(folder / "model.safetensors", model())
 
@@ -398,6 +410,8 @@ def model() -> Model:
         "identity": ReadoutSpec("spike_count", tuple(f"unit {number}" for number in range(12))),
         "membrane": ReadoutSpec("membrane", NAMES, score, tau_ms=long_ms, tick_us=1000, temperature=0.5),
         "softmax_sum": ReadoutSpec("softmax_sum", NAMES, score, rng.normal(0, 0.1, 3), tau_ms=tau_ms[:3], tick_us=2000),
+        "one_bit": quantised(wide, 1, long_ms),
+        "four_bits": quantised(narrow, 4, tau_ms, reset="to_zero"),
         "smoothed": MPSLIFSpec(wide, tau_ms, one, 0.4, 1700),
         "smoothed_sound": MPSLIFSpec(2 * narrow, short_ms, one, 0.2, 1000),
         "recurrent": RecurrentLIFSpec(wide, narrow, rng.integers(0, 20, 12) * 1700, tau_ms, one, 1700, "to_zero"),

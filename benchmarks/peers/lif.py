@@ -129,7 +129,7 @@ def brian2(x: np.ndarray, weights: list[np.ndarray], decay: float, threshold: fl
     b.device.build(directory=folder, compile=True, run=True, debug=False)
 
     def run() -> list[int]:
-        b.device.run(folder, False, [])
+        b.device.run(with_output=False)
         run.seconds = b.device._last_run_time  # type: ignore[attr-defined]
         return [int(monitor.num_spikes) for monitor in monitors]
 

@@ -20,6 +20,7 @@ from pipeline.layer_spec.linear_attention import LinearAttentionSpec
 from pipeline.layer_spec.mps_lif import MPSLIFSpec
 from pipeline.layer_spec.pool import PoolSpec
 from pipeline.layer_spec.random_lif import RandomLIFSpec
+from pipeline.layer_spec.quantised_lif import QuantisedLIFSpec
 from pipeline.layer_spec.readout import ReadoutSpec, Score
 from pipeline.layer_spec.recurrent import RecurrentLIFSpec
 from pipeline.layer_spec.resonate import ResonateSpec
@@ -41,6 +42,7 @@ __all__ = [
     "MPSLIFSpec",
     "PoolSpec",
     "RandomLIFSpec",
+    "QuantisedLIFSpec",
     "ReadoutSpec",
     "RecurrentLIFSpec",
     "Reset",
@@ -65,6 +67,7 @@ LayerSpec: TypeAlias = (
     | MPSLIFSpec
     | RandomLIFSpec
     | PoolSpec
+    | QuantisedLIFSpec
     | ReadoutSpec
     | ResonateSpec
     | SRMSpec
@@ -84,6 +87,7 @@ SPECS: dict[str, type] = {
     "mps_lif": MPSLIFSpec,
     "random_lif": RandomLIFSpec,
     "pool": PoolSpec,
+    "quantised_lif": QuantisedLIFSpec,
     "readout": ReadoutSpec,
     "resonate": ResonateSpec,
     "srm": SRMSpec,

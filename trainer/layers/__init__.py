@@ -22,6 +22,7 @@ from pipeline.layer_spec import (
     MPSLIFSpec,
     PoolSpec,
     RandomLIFSpec,
+    QuantisedLIFSpec,
     ReadoutSpec,
     RecurrentLIFSpec,
     ResonateSpec,
@@ -41,6 +42,7 @@ from trainer.layers.mps_lif import MPSLIF
 from trainer.layers.parts import Positive, Spiking, array, tensor
 from trainer.layers.pool import Pool
 from trainer.layers.random_lif import RandomLIF
+from trainer.layers.quantised_lif import QuantisedLIF
 from trainer.layers.readout import Readout
 from trainer.layers.recurrent import RecurrentLIF
 from trainer.layers.resonate import Resonate
@@ -65,6 +67,7 @@ __all__ = [
     "Pool",
     "Positive",
     "RandomLIF",
+    "QuantisedLIF",
     "Readout",
     "RecurrentLIF",
     "Resonate",
@@ -93,6 +96,7 @@ Layer = (
     | MPSLIF
     | RandomLIF
     | Pool
+    | QuantisedLIF
     | Readout
     | RecurrentLIF
     | Resonate
@@ -112,6 +116,7 @@ MODULES: dict[type, Callable[..., Layer]] = {  # of each kind of spec: its modul
     MPSLIFSpec: MPSLIF,
     RandomLIFSpec: RandomLIF,
     PoolSpec: Pool,
+    QuantisedLIFSpec: QuantisedLIF,
     ReadoutSpec: Readout,
     RecurrentLIFSpec: RecurrentLIF,
     ResonateSpec: Resonate,

@@ -1,0 +1,68 @@
+"""Leaky integrate-and-fire neurons with weights of a few bits as a torch module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.layer_spec import QuantisedLIFSpec
+from pipeline.layer_spec.quantised_lif import GREATEST, pack
+from trainer.layers.lif import _Scan
+from trainer.layers.parts import Decay, Positive, Spiking, array, tensor
+from trainer.layers.surrogates import SURROGATES
+
+
+class QuantisedLIF(Spiking):
+    """LIF neurons whose current is scale (x @ code), code being the rounded weight / scale; trained straight through.
+
+    1 bit: code = sign(w); ternary: 0 where |w| <= scale / 2, else sign(w); 4 and 8 bits: w / scale rounded and clipped. Backward,
+    the rounding counts as the identity where |w / scale| is at most the greatest code, and has no slope beyond (Bengio, Leonard
+    and Courville 2013, "Estimating or propagating gradients through stochastic neurons", section 4; clipped as in Hubara et al.
+    2016, "Binarized neural networks", eq. 4). The float weight lives in training alone. x (T, B, n_in) -> spikes (T, B, n_out).
+    """
+
+    def __init__(self, spec: QuantisedLIFSpec, *, learn_scale: bool = False, learn_tau: bool = False,
+                 learn_threshold: bool = False, surrogate: str = "atan") -> None:  # fmt: skip
+        super().__init__()
+        self.tick_us, self.reset, self.bits, self.surrogate = spec.tick_us, spec.reset, spec.bits, SURROGATES[surrogate]
+        self.scale = Positive(spec.scale, learn=learn_scale)
+        self.weight = nn.Parameter(tensor(spec.codes() * spec.scale))
+        self.tau_ms = Positive(spec.tau_ms, learn=learn_tau)
+        self.threshold = Positive(spec.threshold, learn=learn_threshold)
+
+    def forward(self, x: Tensor) -> Tensor:
+        spikes, _ = _Scan.apply(self.current(x), self._decay(), self.threshold(), self.reset, self.surrogate)
+        return spikes
+
+    def course(self, x: Tensor, reference: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        d, threshold = self._decay(), self.threshold()
+        v = torch.zeros_like(threshold)
+        for added, spiked in zip(self.current(x)[:, 0], reference[:, 0] > 0, strict=True):
+            v = d * v + added
+            yield v, threshold
+            v = v - threshold * spiked if self.reset == "subtract" else v.masked_fill(spiked, 0.0)
+
+    def current(self, x: Tensor) -> Tensor:
+        """(T, B, n_out): what each tick adds to v, scale (x @ code)."""
+        scale = self.scale()
+        ratio = self.weight / scale
+        straight = ratio.clamp(-GREATEST[self.bits], GREATEST[self.bits])
+        return scale * (x @ (self.codes(ratio).detach() + (straight - straight.detach())))  # the codes to the bit
+
+    def codes(self, ratio: Tensor) -> Tensor:
+        if self.bits == 1:
+            return torch.where(ratio < 0, -1.0, 1.0)
+        if self.bits == 2:
+            return ratio.sign() * (ratio.abs() > 0.5)
+        return ratio.round().clamp(-GREATEST[self.bits], GREATEST[self.bits])
+
+    def _decay(self) -> Tensor:
+        return Decay.apply(self.tau_ms(), self.tick_us)
+
+    def spec(self) -> QuantisedLIFSpec:
+        scale = self.scale().detach()
+        packed = pack(array(self.codes(self.weight / scale)), self.bits)
+        return QuantisedLIFSpec(packed, array(scale), array(self.tau_ms()), array(self.threshold()), self.bits, self.tick_us,
+                                self.reset)  # fmt: skip
