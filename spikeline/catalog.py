@@ -30,8 +30,8 @@ from operators.poisson import PoissonConfig
 from operators.polarity import PolarityConfig
 from operators.pool import PoolConfig
 from operators.probe import ProbeConfig
-from operators.random_lif import RandomLIFConfig
 from operators.quantised_lif import QuantisedLIFConfig
+from operators.random_lif import RandomLIFConfig
 from operators.rate_limit import RateLimitConfig
 from operators.readout import ReadoutConfig
 from operators.recurrent_lif import RecurrentLIFConfig

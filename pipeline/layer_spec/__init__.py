@@ -19,8 +19,8 @@ from pipeline.layer_spec.lif import LIFSpec, Reset
 from pipeline.layer_spec.linear_attention import LinearAttentionSpec
 from pipeline.layer_spec.mps_lif import MPSLIFSpec
 from pipeline.layer_spec.pool import PoolSpec
-from pipeline.layer_spec.random_lif import RandomLIFSpec
 from pipeline.layer_spec.quantised_lif import QuantisedLIFSpec
+from pipeline.layer_spec.random_lif import RandomLIFSpec
 from pipeline.layer_spec.readout import ReadoutSpec, Score
 from pipeline.layer_spec.recurrent import RecurrentLIFSpec
 from pipeline.layer_spec.resonate import ResonateSpec
@@ -41,8 +41,8 @@ __all__ = [
     "LinearAttentionSpec",
     "MPSLIFSpec",
     "PoolSpec",
-    "RandomLIFSpec",
     "QuantisedLIFSpec",
+    "RandomLIFSpec",
     "ReadoutSpec",
     "RecurrentLIFSpec",
     "Reset",

@@ -21,8 +21,8 @@ from pipeline.layer_spec import (
     LinearAttentionSpec,
     MPSLIFSpec,
     PoolSpec,
-    RandomLIFSpec,
     QuantisedLIFSpec,
+    RandomLIFSpec,
     ReadoutSpec,
     RecurrentLIFSpec,
     ResonateSpec,
@@ -41,8 +41,8 @@ from trainer.layers.linear_attention import LinearAttention
 from trainer.layers.mps_lif import MPSLIF
 from trainer.layers.parts import Positive, Spiking, array, tensor
 from trainer.layers.pool import Pool
-from trainer.layers.random_lif import RandomLIF
 from trainer.layers.quantised_lif import QuantisedLIF
+from trainer.layers.random_lif import RandomLIF
 from trainer.layers.readout import Readout
 from trainer.layers.recurrent import RecurrentLIF
 from trainer.layers.resonate import Resonate
@@ -66,8 +66,8 @@ __all__ = [
     "LinearAttention",
     "Pool",
     "Positive",
-    "RandomLIF",
     "QuantisedLIF",
+    "RandomLIF",
     "Readout",
     "RecurrentLIF",
     "Resonate",
