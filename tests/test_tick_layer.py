@@ -1,10 +1,10 @@
-"""The shell of tick layers: with lif's own kernel it does what lif does; and what it does for layers unlike lif."""
+"""The shell of tick layers: with the law of lif it does what lif does; and what it does for layers unlike lif."""
 
 import numpy as np
 import pytest
 
 from operators import lif
-from operators.tick_layer import CURSOR, LAST, OPEN, STOP, operators_of
+from operators.tick_layer import CURSOR, LAST, OPEN, STOP, UNSETTLED, operators_of
 from pipeline.layer_spec import LIFSpec
 from pipeline.packet import Format, Packet, same_events
 from tests.packets import divisions, glue, recording
@@ -13,21 +13,41 @@ THREE = Format("spikes", (3,))
 
 
 class LIFLaw:
-    """lif by its own kernel."""
+    """lif on a tick, without bias, in plain Python."""
+
+    tail_ticks, graded, restless = 0, False, False
 
     def __init__(self, spec):
-        self.law = lif.Law(spec)
+        self.spec = spec
         self.n_out = self.operations = spec.n_out
-        self.tick_us, self.tail_ticks, self.graded = self.law.tick_us, 0, False
-        self.restless = bool((self.law.ceiling <= 0).any())
+        self.tick_us = spec.tick_us
 
     def start(self):
         return {"v": np.zeros(self.n_out, np.float32)}
 
     def run(self, held, clock, events, room):
-        law = self.law
-        return law.run_ticks(held["v"], clock, law.weight, law.threshold, law.ceiling, law.bias, law.rate, law.kept, *law.modes,
-                             events.t_us, events.unit, events.value, room.t_us, room.unit)
+        v, spec, written = held["v"], self.spec, 0
+        while written + self.n_out <= len(room.t_us):
+            at = clock[CURSOR]
+            if not clock[OPEN]:
+                tick = events.t_us[at] // self.tick_us if at < len(events.t_us) else clock[STOP]
+                tick = clock[LAST] + 1 if clock[UNSETTLED] else tick
+                if tick > clock[STOP] or (tick == clock[STOP] and at == len(events.t_us)):
+                    break
+                v *= (spec.decay().astype(float) ** int(tick - clock[LAST])).astype(np.float32)
+                clock[LAST], clock[OPEN] = tick, True
+            while clock[CURSOR] < len(events.t_us) and events.t_us[clock[CURSOR]] // self.tick_us == clock[LAST]:
+                v += spec.weight[events.unit[clock[CURSOR]]]
+                clock[CURSOR] += 1
+            if clock[LAST] >= clock[STOP]:
+                break
+            fired = np.flatnonzero(v >= spec.threshold)
+            place = slice(written, written + len(fired))
+            room.t_us[place], room.unit[place] = clock[LAST] * self.tick_us, fired
+            written += len(fired)
+            v[fired] -= spec.threshold[fired]
+            clock[OPEN], clock[UNSETTLED] = False, (v >= spec.threshold).any()
+        return written
 
 
 class TailLaw:
@@ -59,22 +79,19 @@ def play(make, packets):
     return glue([*(operator.process(packet) for packet in packets), operator.finish()])
 
 
-@pytest.mark.parametrize(("tick_us", "bias"), [(1000, None), (None, None), (1700, [0.3, -0.1, 0.01, 0.2, 0])])
-def test_with_the_kernel_of_lif_it_is_lif(tick_us, bias):
+@pytest.mark.parametrize("tick_us", [1000, 1700])
+def test_with_the_law_of_lif_it_is_lif(tick_us):
     rng = np.random.default_rng(2)
-    spec = LIFSpec(rng.normal(0.2, 0.7, (3, 5)), rng.uniform(1, 20, 5), 1.0, tick_us, bias=bias)
-    episode = recording(THREE, 4)
-    law = LIFLaw(spec)
+    spec = LIFSpec(rng.normal(0.2, 0.7, (3, 5)), rng.uniform(1, 20, 5), 1.0, tick_us)
+    episode, law = recording(THREE, 4), LIFLaw(spec)
     for packets in divisions(episode):
         own, shell = lif.make(spec, THREE)(None), operators_of(law)(None)
         for packet in packets:
             assert same_events(own.process(packet), shell.process(packet))
             shell = operators_of(law)(shell.snapshot())
-            assert {key: array.tobytes() for key, array in shell.snapshot().items()} == {
-                key: array.tobytes() for key, array in own.snapshot().items()}  # fmt: skip
+            assert shell.snapshot()["v"].tobytes() == own.snapshot()["v"].tobytes()
         assert own.report() == shell.report()
-        last = own.finish()
-        assert same_events(last, shell.finish())
+        assert same_events(own.finish(), shell.finish())
     assert own.report()["spikes"] > 20
 
 
