@@ -23,6 +23,7 @@ from trainer.losses import LOSSES, guidance
 from trainer.network import Network, Outcome
 from trainer.progress import Progress
 from trainer.recipe import Training
+from trainer.sltt import ByTick
 
 
 class Classifier(L.LightningModule):
@@ -35,12 +36,30 @@ class Classifier(L.LightningModule):
     def __init__(self, network: Network, training: Training, batches_an_epoch: int) -> None:
         super().__init__()
         self.network, self.training_options, self.batches_an_epoch = network, training, batches_an_epoch
+        self.by_tick = ByTick(network) if training.gradient == "sltt" else None
+        self.automatic_optimization = self.by_tick is None
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
+        if self.by_tick is not None:
+            return self._step_by_tick(self.by_tick, batch)
         outcome = self.network(batch.x, batch.ticks)
         loss = self.loss(outcome, batch)
         accuracy = (outcome.final().argmax(1) == batch.labels).float().mean()
         self.log_dict({"train_loss": loss.detach(), "train_accuracy": accuracy}, on_step=False, on_epoch=True,
+                      batch_size=batch.labels.shape[0])
+        return loss
+
+    def _step_by_tick(self, by_tick: ByTick, batch: Batch) -> Tensor:
+        """The step of SLTT: the gradients of the ticks add up, then the parameters move once."""
+        options, optimizer, schedule = self.training_options, self.optimizers(), self.lr_schedulers()
+        ticks = None if options.sltt_ticks is None else torch.randperm(batch.x.shape[0])[: options.sltt_ticks]
+        optimizer.zero_grad()  # type: ignore[union-attr]
+        loss, scores, _ = by_tick.backward(batch, options, ticks)
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), options.clip)
+        optimizer.step()  # type: ignore[union-attr]
+        schedule.step()  # type: ignore[union-attr, call-arg]
+        accuracy = (scores.argmax(1) == batch.labels).float().mean()
+        self.log_dict({"train_loss": loss, "train_accuracy": accuracy}, on_step=False, on_epoch=True,
                       batch_size=batch.labels.shape[0])
         return loss
 
@@ -124,8 +143,9 @@ def fit(network: Network, training: Training, train: Batches, validation: Iterab
     # The last is written last: a run killed between the two repeats the epoch and finds the same best.
     keep = [ModelCheckpoint(folder, filename=name, monitor=monitor, save_top_k=1, enable_version_counter=False)
             for name, monitor in (("best", "val_loss"), ("last", None))[not best :]]
+    clip = training.clip if module.automatic_optimization else None  # where it is not, the step clips by itself
     trainer = L.Trainer(
-        max_epochs=training.epochs, accelerator="cpu", gradient_clip_val=training.clip, num_sanity_val_steps=0,
+        max_epochs=training.epochs, accelerator="cpu", gradient_clip_val=clip, num_sanity_val_steps=0,
         logger=[CSVLogger(folder, "csv", ""), TensorBoardLogger(folder, "tensorboard", "")], log_every_n_steps=1_000_000,
         callbacks=[Progress(), *keep], enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False,
     )

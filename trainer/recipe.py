@@ -74,6 +74,9 @@ class Training(Method):
         "atan", description="what stands for the slope of a spike")
     loss: Literal["cross_entropy", "spikemax", "num_spikes"] = Field(
         "cross_entropy", description="of final and early scores; the other two count spikes and want a readout without weights")
+    gradient: Literal["full", "sltt"] = Field(
+        "full", description="full: through time; sltt: tick by tick, in memory that does not grow with the samples' length")
+    sltt_ticks: int | None = Field(None, ge=1, description="sltt: random ticks of a batch that are differentiated; none: all")
     target_shares: tuple[float, float] = Field((0.2, 0.02), description="num_spikes: spikes a tick of the true and a false class")
     guidance_weight: float = Field(0.0, ge=0, description="weight of the guidance of each step by the next (TASG); 0: none")
     guidance_temperature: float = Field(2.0, gt=0, description="temperature of the scores there")
