@@ -16,7 +16,7 @@ import pytest
 
 import sources.formats.tables as tables
 import sources.formats.text as text
-from sources.formats.header import TableOptions
+from sources.formats.header import Peek, TableOptions, camera_geometry
 from sources.inspect import inspect
 from sources.recordings import Recording, open_recording
 from tests import table_writers as tw
@@ -217,6 +217,12 @@ def test_an_impossible_event_is_an_error(field, value, wanted, saved):
     table[field] = value
     with pytest.raises(ValueError, match=wanted):
         open_recording(saved(tw.npy(table))).events()
+
+
+def test_a_geometry_of_more_pixels_than_can_be_addressed_is_one_clear_line(saved):
+    path = saved(b"")
+    with pytest.raises(ValueError, match=f"{path}: a geometry of 65536x65297 has more pixels than can be addressed"):
+        camera_geometry(Peek(path, 1, b""), (65536, 65297), (1, 1), 1 << 16)
 
 
 @pytest.mark.filterwarnings("error")

@@ -105,4 +105,6 @@ def camera_geometry(
     width, height = given or declared or default
     if not (0 < width <= most and 0 < height <= most):
         raise ValueError(f"{peek.path}: a geometry of {width}x{height} is not possible, this format reaches {most}x{most}")
+    if 2 * height * width > 1 << 32:
+        raise ValueError(f"{peek.path}: a geometry of {width}x{height} has more pixels than can be addressed")
     return (2, height, width), "option" if given else "header" if declared else "default"
