@@ -18,6 +18,7 @@ from sources.dvs_dataset import Name
 from sources.formats.hdf5 import reading
 from sources.formats.heaps import check_heaps
 from sources.samples import Sample, SampledConfig, Samples
+from sources.sound_files import Patterns, matches
 
 CHANNELS = 700
 LONGEST_S = 1e6
@@ -29,13 +30,17 @@ class ShdConfig(SampledConfig):
     Out: spikes of shape (700,) (or the file's attribute `channels`), unit 0 being the highest pitch, times in us from the begin
     of the utterance. The files hold float16 seconds: t_us = round(float64(t) * 1e6), converted before it is scaled, as float16
     overflows at 65504. Format.names are extra/keys, or the numbers of the labels; a packet's label is the file's.
-    Each sample is an episode that begins at 0 and ends 1 us after its last spike, or at `end_ms`. Spikes of a sample that are not
-    in order of time are put in order. Ticks of layers are counted from time 0: `anchor` says what lies there, and `offset_ms`
+    Each sample is an episode that begins at 0 and ends 1 us after its last spike, at extra/length_us where the file has that
+    (`spikeline encode-sound` writes the length of each sound), or at `end_ms`. Spikes of a sample that are not in order of time
+    are put in order. Ticks of layers are counted from time 0: `anchor` says what lies there, and `offset_ms`
     moves it, so that spikes fall into the same ticks as the bins of other tools. The report counts samples by speaker and
     language (the first ten of the twenty digits are English, the others German), by which `speakers` and `language` choose.
+    Where the file has extra/files, the names of the sounds, parts of it are chosen by patterns of these, as of sound_dataset:
+    `exclude: ["*_[0-4].wav"]` leaves the training part of the Free Spoken Digits.
 
     Errors: a file that is missing, damaged or of another layout; a unit beyond the channels; a time that is none, or negative;
-    a sample without spikes, unless end_ms is set; a speaker that the file does not have.
+    a sample without spikes, unless its length is known; a speaker that the file does not have; patterns for a file without
+    names.
 
     Example: {type: shd, path: data/shd_test.h5, shuffle: true, seed: 1, limit: 100, end_ms: 1400}
     Example: {type: shd, path: data/fsdd.h5, speakers: [theo], anchor: first_spike, offset_ms: 5}
@@ -46,6 +51,8 @@ class ShdConfig(SampledConfig):
 
     type: Literal["shd"] = "shd"
     path: FilePath = Field(description="the .h5 file, unpacked")
+    files: Patterns = Field(("*",), description="which samples are taken, as patterns of the names of their sounds")
+    exclude: Patterns = Field((), description="which of these are not, likewise")
     end_ms: float | None = Field(
         None, gt=0, description="length of every episode, filled with silence or cut off; none: as recorded"
     )
@@ -78,6 +85,8 @@ class _ShdReader:
             self._times, self._units = self._file["spikes/times"], self._file["spikes/units"]
             self._labels = self._file["labels"][()].astype(np.int64)
             self._speakers = _speakers(self._file)
+            self._lengths_us = _column(self._file, "extra/length_us", len(self._labels))
+            self._names = _column(self._file, "extra/files", len(self._labels))
         names = format.names
         if self._labels.size and not -1 <= self._labels.min() <= self._labels.max() < len(names):
             raise ValueError(f"{config.path}: labels {self._labels.min()}..{self._labels.max()} for {len(names)} classes")
@@ -106,8 +115,12 @@ class _ShdReader:
         t_us = np.rint(exact * 1e6).astype(np.int64)
         order = np.argsort(t_us, kind="stable")
         first_us = int(t_us[order[0]]) if t_us.size and self._config.anchor == "first_spike" else 0
-        t_us += round(self._config.offset_ms * 1000) - first_us
-        return Sample(Events(t_us[order], units[order].astype(np.uint32)), self._end_us)
+        moved_us = round(self._config.offset_ms * 1000) - first_us
+        t_us += moved_us
+        end_us = self._end_us
+        if end_us is None and self._lengths_us is not None:
+            end_us = max(int(self._lengths_us[row]) + moved_us, int(t_us.max(initial=0)) + 1)
+        return Sample(Events(t_us[order], units[order].astype(np.uint32)), end_us)
 
     def about(self, index: int) -> dict[str, str]:
         row = int(self._rows[index])
@@ -133,12 +146,39 @@ class _ShdReader:
             rows = np.array([row for row in rows.tolist() if self._speakers[row] in wanted], np.int64)
         if language is not None:
             rows = np.array([row for row in rows.tolist() if self._language(row) == language], np.int64)
+        rows = self._named(rows)
         if not rows.size:
             raise ValueError(f"{self._path}: holds no sample of {language or 'these speakers'}")
         return rows
 
+    def _named(self, rows: np.ndarray) -> np.ndarray:
+        """Those of the rows whose sounds have names that are asked for."""
+        files, exclude = self._config.files, self._config.exclude
+        if files == ("*",) and not exclude:
+            return rows
+        if self._names is None:
+            raise ValueError(f"{self._path}: has no extra/files, so no part of it can be chosen by files and exclude")
+        names = [name.decode(errors="replace") if isinstance(name, bytes) else str(name) for name in self._names.tolist()]
+        kept = [row for row in rows.tolist() if matches(names[row], files) and not matches(names[row], exclude)]
+        if not kept:
+            raise ValueError(f"{self._path}: none of its {rows.size} samples is asked for "
+                             f"(files: {', '.join(files)}; exclude: {', '.join(exclude) or 'none'})")  # fmt: skip
+        return np.array(kept, np.int64)
+
     def close(self) -> None:
         self._file.close()
+
+
+def _column(file: Any, name: str, samples: int) -> np.ndarray | None:
+    """One value a sample, or None if the file has none; numbers are whole and not negative."""
+    if name not in file:
+        return None
+    column = np.asarray(file[name][()])
+    whole = column.dtype.kind in "iuOS" and (column.dtype.kind in "OS" or not (column < 0).any())
+    if column.shape != (samples,) or not whole:
+        raise ValueError(f"{file.filename}: {name} must hold one value of each of {samples} samples, got {column.dtype} of shape "
+                         f"{column.shape}")  # fmt: skip
+    return column
 
 
 def _speakers(file: Any) -> list[str]:

@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from pipeline.contract import FilePath, Source, State
 from pipeline.packet import Format
 from sources.cut import joined
 from sources.dvs_dataset import Name
 from sources.samples import Sample, SampledConfig, Samples
-from sources.sound_files import GREATEST_HZ, LabelledSound, list_sounds, read_sound, recorded_rate_hz, sound_events, stamps_us
-
-Patterns = Annotated[
-    tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
-]
+from sources.sound_files import (
+    GREATEST_HZ,
+    LabelledSound,
+    Patterns,
+    list_sounds,
+    read_sound,
+    recorded_rate_hz,
+    sound_events,
+    stamps_us,
+)
 
 
 class SoundDatasetConfig(SampledConfig):

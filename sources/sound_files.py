@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
+from pydantic import BeforeValidator, Field
 
 from sources.cut import Events
 from sources.dvs_dataset import natural
@@ -16,6 +17,11 @@ from sources.dvs_dataset import natural
 SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64", ".caf"}
 CHUNK = 1 << 16  # samples, as recorded, that are read at a time
 GREATEST_HZ = 1e6 / 2  # two samples never share a microsecond
+
+
+Patterns = Annotated[
+    tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
+]
 
 
 class LabelledSound(NamedTuple):
@@ -82,7 +88,7 @@ def list_sounds(
     if not found:
         inner = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
         found = [(within.name, path) for within in inner for path in _sounds_in(within)]
-    wanted = [(name, path) for name, path in found if _matches(path.name, files) and not _matches(path.name, exclude)]
+    wanted = [(name, path) for name, path in found if matches(path.name, files) and not matches(path.name, exclude)]
     if not wanted:
         what = "holds no sound files" if not found else f"none of its {len(found)} sound files is asked for"
         raise ValueError(f"{folder}: {what} (files: {', '.join(files)}; exclude: {', '.join(exclude) or 'none'})")
@@ -102,7 +108,7 @@ def _sounds_in(folder: Path) -> list[Path]:
             if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()]  # fmt: skip
 
 
-def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+def matches(name: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 

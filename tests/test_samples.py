@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -170,6 +171,32 @@ def test_real_mnist_is_read_with_its_labels():
     assert (config.check().shape, len(config.check().names)) == ((28, 28), 10)
     assert [packet.label for packet in episodes(config)] == [7, 2, 1]
     assert len(read_idx(DATA / "images/mnist/train-images-idx3-ubyte.gz", 3)) == 60_000
+
+
+def test_parts_of_a_file_are_chosen_by_the_names_of_its_sounds(tmp_path):
+    path = tmp_path / "a.h5"
+    write_shd(path, [[0.1], [0.2], [0.3], []], [[1], [2], [3], []], [0, 1, 1, 0], ("a", "b"), (5, 6, 7, 8))
+    with pytest.raises(ValueError, match="has no extra/files, so no part of it can be chosen"):
+        episodes(ShdConfig(path=path, exclude=("b_*",)))
+    with h5py.File(path, "a") as file:
+        file["extra/files"] = np.array([b"a_0.wav", b"b_0.wav", b"b_1.wav", b"a_1.wav"])
+        file["extra/length_us"] = np.array([400_000, 400_000, 250_000, 150_000])
+    assert [(p.unit.tolist(), p.label) for p in episodes(ShdConfig(path=path, files="*_0.wav"))] == [([1], 0), ([2], 1)]
+    rest = ShdConfig(path=path, exclude="*_0.wav").prepare()(None)
+    packets = [packet for packet in rest.packets() if packet.last]
+    assert [(p.label, p.end_us) for p in packets] == [(1, 300_050), (0, 150_000)]  # the longer of its length and its spikes
+    assert rest.report()["speaker"] == {"7": 1, "8": 1}  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="none of its 4 samples is asked for \\(files: c"):
+        episodes(ShdConfig(path=path, files="c_*"))
+
+
+def test_names_that_do_not_fit_the_samples_are_an_error(tmp_path):
+    path = tmp_path / "a.h5"
+    write_shd(path, [[0.1], [0.2]], [[1], [2]], [0, 1])
+    with h5py.File(path, "a") as file:
+        file["extra/length_us"] = np.array([-1, 5])
+    with pytest.raises(ValueError, match="extra/length_us must hold one value of each of 2 samples"):
+        episodes(ShdConfig(path=path))
 
 
 # --- SHD files, damaged ---

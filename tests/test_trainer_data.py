@@ -113,3 +113,34 @@ def test_channels_of_a_cochlea_are_shifted_along_their_axis():
     shift = Augmentation(shift_px=2)
     found = {shift(episode([0], [50], 5), np.random.default_rng(seed), channels).unit[0].item() for seed in range(50)}
     assert found == {48, 49, 50, 51, 52}
+
+
+def test_a_blend_holds_half_of_each_of_two_of_a_class_their_mean_times_agreeing():
+    own, other = episode(np.arange(400), np.full(400, 3), 400), episode(np.arange(200), np.full(200, 5), 200)
+    mixed = Augmentation(blend=1)(own, np.random.default_rng(0), CAMERA, [other])
+    mixed.check(CAMERA)
+    counts = {unit: int((mixed.unit == unit).sum()) for unit in (3, 5)}
+    assert abs(counts[3] - 200) < 40
+    assert abs(counts[5] - 100) < 30
+    assert abs(mixed.t_us[mixed.unit == 5].mean() - 200) < 15
+    assert (mixed.end_us, mixed.label) == (own.end_us, own.label)
+
+
+def test_noise_adds_spikes_of_any_unit_to_what_was_there():
+    packet = episode(np.arange(100), np.arange(100), 120)
+    noisy = Augmentation(noise=0.5)(packet, np.random.default_rng(1), CAMERA)
+    noisy.check(CAMERA)
+    assert 100 < noisy.n <= 150
+    assert set(zip(packet.t_us.tolist(), packet.unit.tolist(), strict=True)) <= set(
+        zip(noisy.t_us.tolist(), noisy.unit.tolist(), strict=True))
+
+
+def test_batches_alike_hold_every_sample_once_and_pad_less():
+    lengths = np.random.default_rng(0).permutation(np.arange(10, 330, 10))
+    some = [episode([0], [unit], length) for unit, length in enumerate(lengths.tolist())]
+    padded = {}
+    for alike in (1, 4):
+        epoch = list(Batches(some, [], CAMERA, 10, 4, seed=3, alike=alike).at(0))
+        assert sorted(unit for batch in epoch for unit in batch.x.sum((0, 1)).nonzero()[:, 0].tolist()) == list(range(32))
+        padded[alike] = sum(batch.x.shape[0] for batch in epoch)
+    assert padded[4] < 0.8 * padded[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from pydantic import Field
@@ -17,6 +18,9 @@ class Augmentation(Config):
     Space (streams of shape (2, H, W); x <- A (x - centre) + centre + shift, events that leave the image are dropped):
     rotation, zoom and shear of the image about its centre, then a shift. Streams of one dimension are shifted along it.
     Time: the whole episode is stretched, every event jittered. Then events are dropped and the polarity is flipped.
+    Before all that, an episode may be blended with another of its class: of both each event is kept with probability 1/2, the
+    other's moved so that the mean times agree (Nowotny, Turner, Knight 2022, "Loss shaping enhances exact gradient learning with
+    EventProp", section on augmentation). After it, spikes at random times of random units are added: not to graded streams.
     """
 
     shift_px: float = Field(0.0, ge=0, description="shift along each axis, pixels (channels), uniform in +-")
@@ -26,12 +30,17 @@ class Augmentation(Config):
     time_stretch: float = Field(0.0, ge=0, lt=1, description="relative change of duration, uniform in +-")
     time_jitter_ms: float = Field(0.0, ge=0, description="standard deviation of the jitter of every event, ms")
     drop: float = Field(0.0, ge=0, lt=1, description="share of events dropped, uniform in 0..drop")
+    blend: float = Field(0.0, ge=0, le=1, description="probability to blend with another episode of the class")
+    noise: float = Field(0.0, ge=0, description="spikes added, as a share of those that are there, uniform in 0..noise")
     flip_polarity: float = Field(0.0, ge=0, le=1, description="probability to exchange ON and OFF")
 
     def any(self) -> bool:
         return any(value > 0 for value in self.model_dump().values())
 
-    def __call__(self, episode: Packet, rng: np.random.Generator, format: Format) -> Packet:
+    def __call__(self, episode: Packet, rng: np.random.Generator, format: Format, others: Sequence[Packet] = ()) -> Packet:
+        """The episode, changed. others: episodes of its class, to blend it with."""
+        if self.blend and others and rng.random() < self.blend:
+            episode = blended(episode, others[rng.integers(len(others))], rng)
         t_us, unit, value, end_us = episode.t_us, episode.unit.astype(np.int64), episode.value, episode.end_us
         if self.drop:
             kept = rng.random(t_us.size) >= rng.uniform(0, self.drop)
@@ -42,6 +51,10 @@ class Augmentation(Config):
             unit = (unit + half) % format.size
         t_us, unit, value = t_us[kept], unit[kept], value if value is None else value[kept]
         t_us, end_us = self._timed(t_us, episode.begin_us, end_us, rng)
+        if self.noise and value is None:
+            added = round(t_us.size * rng.uniform(0, self.noise))
+            t_us = np.concatenate([t_us, rng.integers(episode.begin_us, end_us, added)])
+            unit = np.concatenate([unit, rng.integers(0, format.size, added)])
         order = np.argsort(t_us, kind="stable")
         return dataclasses.replace(episode, end_us=end_us, t_us=t_us[order], unit=unit[order].astype(np.uint32),
                                    value=value if value is None else value[order])
@@ -71,3 +84,17 @@ class Augmentation(Config):
         jitter = rng.normal(0, self.time_jitter_ms * 1000, t_us.size) if self.time_jitter_ms else 0.0
         moved = np.rint(begin_us + (t_us - begin_us) * factor + jitter).astype(np.int64)
         return np.clip(moved, begin_us, end_us - 1), end_us
+
+
+def blended(a: Packet, b: Packet, rng: np.random.Generator) -> Packet:
+    """Half of the events of each, drawn at random, in the interval of `a`; those of `b` moved to the mean time of `a`, and
+    dropped where that leaves it."""
+    if not a.n or not b.n:
+        return a
+    moved = b.t_us + round(float(a.t_us.mean()) - float(b.t_us.mean()))
+    of_a = rng.random(a.n) < 0.5
+    of_b = (rng.random(b.n) < 0.5) & (moved >= a.begin_us) & (moved < a.end_us)
+    t_us, unit = np.concatenate([a.t_us[of_a], moved[of_b]]), np.concatenate([a.unit[of_a], b.unit[of_b]])
+    value = None if a.value is None or b.value is None else np.concatenate([a.value[of_a], b.value[of_b]])
+    order = np.argsort(t_us, kind="stable")
+    return dataclasses.replace(a, t_us=t_us[order], unit=unit[order], value=value if value is None else value[order])

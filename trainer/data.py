@@ -114,14 +114,14 @@ class Batches:
     """Episodes through operators, in batches: iterating gives them in order as they are, `at` gives an epoch of training.
 
     Order and augmentation of an epoch follow from (seed, epoch, sample) alone: a resumed run sees what an undisturbed one does.
-    What is not augmented is encoded once.
+    What is not augmented is encoded once. `alike`: so many batches are drawn together, and shared out by length.
     """
 
     def __init__(self, episodes: Sequence[Packet], operators: Sequence[OperatorConfig], format: Format, tick_us: int, size: int,
-                 *, seed: int = 0, augment: Augment | None = None) -> None:
+                 *, seed: int = 0, augment: Augment | None = None, alike: int = 1) -> None:
         chain, self.format = nodes(operators, format)
         self._chain, self._episodes, self._tick_us, self._size = Chain(chain), episodes, tick_us, size
-        self._seed, self._augment = seed, augment
+        self._seed, self._augment, self._alike = seed, augment, alike
         self._kept: dict[int, Sample] = {}
 
     def __len__(self) -> int:
@@ -131,8 +131,21 @@ class Batches:
         return self._batches(np.arange(len(self._episodes)), self._plain)
 
     def at(self, epoch: int) -> Iterator[Batch]:
-        order = np.random.default_rng([self._seed, epoch]).permutation(len(self._episodes))
+        rng = np.random.default_rng([self._seed, epoch])
+        order = rng.permutation(len(self._episodes))
+        if self._alike > 1:
+            order = self._by_length(order, rng)
         return self._batches(order, partial(self._augmented, epoch=epoch) if self._augment else self._plain)
+
+    def _by_length(self, order: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The same samples, those of `alike` batches at a time in order of length, and their batches in random order: a batch is
+        padded to its longest, so it costs what that costs."""
+        length_us = np.array([episode.end_us - episode.begin_us for episode in self._episodes])
+        step = self._alike * self._size
+        groups = [order[first : first + step] for first in range(0, order.size, step)]
+        order = np.concatenate([group[np.argsort(length_us[group], kind="stable")] for group in groups])
+        whole = order.size // self._size * self._size
+        return np.concatenate([rng.permutation(order[:whole].reshape(-1, self._size)).ravel(), order[whole:]])
 
     def _batches(self, order: np.ndarray, sample: Callable[[int], Sample]) -> Iterator[Batch]:
         for first in range(0, order.size, self._size):

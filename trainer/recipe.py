@@ -64,6 +64,7 @@ class Training(Method):
     method: Literal["surrogate"] = "surrogate"
     epochs: int = Field(100, ge=1, description="passes over the training samples")
     batch: int = Field(64, ge=1, description="samples a step")
+    alike: int = Field(1, ge=1, description="batches drawn together and shared out by length, which saves padding; 1: none")
     learning_rate: float = Field(1e-3, gt=0, description="AdamW step of weights, taus and thresholds; falls as a cosine")
     delay_learning_rate: float = Field(0.1, gt=0, description="AdamW step of delays, in ticks; falls as a cosine")
     weight_decay: float = Field(1e-4, ge=0, description="AdamW decay of weights")

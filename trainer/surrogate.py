@@ -56,9 +56,12 @@ def gather(recipe: Recipe, training: Training) -> Gathered:
             raise ValueError(f"validation must be like train, {format} of {len(format.names)} classes, got {other}")
     else:
         own, held = split(own, recipe.validation_share, training.seed)
-    change: Augment | None = partial(_augmented, recipe.augmentation, format) if recipe.augmentation.any() else None
+    classes: dict[int, list[Packet]] = {}
+    for episode in own:
+        classes.setdefault(episode.label, []).append(episode)
+    change: Augment | None = partial(_augmented, recipe.augmentation, format, classes) if recipe.augmentation.any() else None
     make = partial(Batches, operators=recipe.operators, format=format, tick_us=recipe.model.tick_us)
-    train = make(own, size=training.batch, seed=training.seed, augment=change)
+    train = make(own, size=training.batch, seed=training.seed, augment=change, alike=training.alike)
     if train.format.kind == "decisions":
         raise ValueError("operators must leave events to learn from, they give decisions")
     first = next(iter(make(own[:: max(1, len(own) // START_SAMPLES)], size=START_SAMPLES)))
@@ -70,8 +73,8 @@ def _tests(recipe: Recipe, training: Training) -> Batches:
     return Batches(episodes, recipe.operators, format, recipe.model.tick_us, training.batch)
 
 
-def _augmented(augmentation: Any, format: Format, episode: Packet, rng: Any) -> Packet:
-    return augmentation(episode, rng, format)
+def _augmented(augmentation: Any, format: Format, classes: dict[int, list[Packet]], episode: Packet, rng: Any) -> Packet:
+    return augmentation(episode, rng, format, classes[episode.label])
 
 
 @torch.no_grad()
