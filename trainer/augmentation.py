@@ -40,7 +40,7 @@ class Augmentation(Config):
     def __call__(self, episode: Packet, rng: np.random.Generator, format: Format, others: Sequence[Packet] = ()) -> Packet:
         """The episode, changed. others: episodes of its class, to blend it with."""
         if self.blend and others and rng.random() < self.blend:
-            episode = blended(episode, others[rng.integers(len(others))], rng)
+            episode = blended(episode, others[int(rng.integers(len(others)))], rng)
         t_us, unit, value, end_us = episode.t_us, episode.unit.astype(np.int64), episode.value, episode.end_us
         if self.drop:
             kept = rng.random(t_us.size) >= rng.uniform(0, self.drop)
