@@ -112,7 +112,8 @@ Secret = Annotated[str, BeforeValidator(_as_written)]
 class Config(BaseModel):
     """What every config shares: frozen, and an unknown option is an error. Option names carry their unit."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+    # deferred: a validator is built at its first use, so that a run does not build those of the whole catalog
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True, defer_build=True)
 
     @field_validator("*")
     @classmethod

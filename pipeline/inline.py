@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from pipeline.assembly import Job, StageMaker
+from pipeline.assembly import Job, StageMaker, collections_later
 from pipeline.stage import OperatorStage, SinkStage, SourceStage
 from pipeline.transport import MemoryLink
 
@@ -21,12 +21,11 @@ def run_inline(job: Job, stop: threading.Event, on_update: Update | None,
     """The last report of every stage, and the seconds that start-up took. `stop`: set it to end the stream early."""
     begin_s = time.monotonic()
     maker = StageMaker(job, lambda seconds: stop.wait(seconds) if seconds > 0 else stop.is_set(), saved)
-    stages, links = maker.all_in_memory()
+    with collections_later():
+        stages, links = maker.all_in_memory()
     source, rest = stages[0], stages[1:]
     assert isinstance(source, SourceStage)
     startup_s = time.monotonic() - begin_s
-    gc.collect()
-    gc.freeze()  # what start-up made is not looked through again, so that collections stay short
     next_update_s = 0.0
     try:
         while source.step():

@@ -26,7 +26,7 @@ import time
 import traceback
 from typing import Any
 
-from pipeline.assembly import Job, StageMaker
+from pipeline.assembly import Job, StageMaker, collections_later
 from pipeline.stage import OperatorStage, SinkStage, SourceStage, StageError, describe
 from pipeline.transport import ZmqInbox
 
@@ -62,10 +62,9 @@ class StageProcess:
 
     def run(self) -> None:
         threading.Thread(target=self._listen, name="lifeline", daemon=True).start()
-        self._stage, self._inbox, self._outbox = self._maker.one_with_sockets(self._index)
-        gc.collect()
-        gc.freeze()  # what start-up made is not looked through again, so that collections stay short,
-        gc.set_threshold(20_000)  # and rare: the loop makes no cycles
+        with collections_later():
+            self._stage, self._inbox, self._outbox = self._maker.one_with_sockets(self._index)
+        gc.set_threshold(20_000)  # collections are rare: the loop makes no cycles
         self.tell("ready")
         self._go.wait()
         self._begin_s = time.monotonic()

@@ -42,3 +42,11 @@ def test_the_public_names_come_when_they_are_asked_for() -> None:
     script = "import spikeline as s, sys; print('numpy' in sys.modules, all(getattr(s, name) for name in s.__all__))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout.splitlines() == ["False True"]
+
+
+def test_the_catalog_builds_the_validator_of_no_component_before_it_is_used() -> None:
+    script = """
+from spikeline.catalog import make_catalog
+print(sum(cls.__pydantic_complete__ for _, _, cls in make_catalog(custom=False)))"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.split() == ["0"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
 import signal
 import subprocess
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.assembly import collections_later
 from pipeline.config import StagesConfig
 from pipeline.graph import Graph, Node, SinkNode
 from pipeline.runner import RunError, run
@@ -49,6 +52,23 @@ def test_the_summary_counts_every_packet_and_answer(tmp_path: Path) -> None:
     assert summary["decisions"] == 15
     assert summary["dropped_packets"] == 0
     assert summary["stages"][1]["operators"] == {"operators[0] summing": {"sum": 15 + 30 + 15}}
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_garbage_collector_is_as_it_was_after_a_start_whether_or_not_that_worked(enabled: bool) -> None:
+    before = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        with collections_later():
+            assert not gc.isenabled()
+        assert gc.isenabled() == enabled
+        assert gc.get_freeze_count() > 0
+        with contextlib.suppress(ValueError), collections_later():
+            raise ValueError
+        assert gc.isenabled() == enabled
+    finally:
+        gc.unfreeze()
+        (gc.enable if before else gc.disable)()
 
 
 @pytest.mark.parametrize("inline", [True, False])
