@@ -16,6 +16,8 @@ from pipeline.contract import FilePath, OperatorConfig, State
 from pipeline.layer_spec import QuantisedLIFSpec
 from pipeline.packet import Format
 
+MOST_EVENTS = {1: 127, 2: 127, 4: 18, 8: 256}  # whose codes fit into a byte's sum, at 8 bits into two bytes', by bits a weight
+
 
 class QuantisedLIFConfig(OperatorConfig):
     """A dense layer of leaky integrate-and-fire neurons with weights of 1 bit, three values, 4 or 8 bits and one scale a neuron.
@@ -77,10 +79,12 @@ class Law:
     def __init__(self, spec: QuantisedLIFSpec) -> None:
         from operators.kernels import lif, quantised_lif
 
-        self.run_ticks = quantised_lif.run_ticks
+        self.run_ticks: Callable[..., int] = quantised_lif.run_ticks
+        self.group = quantised_lif.GROUP
+        self.rooms: list[tuple[np.ndarray, ...]] = []  # an operator takes one for a packet: new memory costs as much as a layer
         self.tick_us, self.operations = spec.tick_us, spec.n_out
         self.lanes = rounded_up(spec.n_out, LANES)
-        self.n_out = self.lanes + lif.SLACK  # room that the kernel needs for one tick
+        self.n_out = self.lanes + quantised_lif.SLACK  # room that the kernel needs for one tick
         self.codes = aligned((spec.n_in + 1, self.lanes), np.int8)
         self.codes[:-1, : spec.n_out] = spec.codes()
         self.scale, self.threshold = padded(spec.scale, self.lanes, 0), padded(spec.threshold, self.lanes, np.inf)
@@ -88,13 +92,21 @@ class Law:
         self.rate = rate if rate.size == 1 else padded(rate, self.lanes, 0)
         self.kept = np.empty((KEPT_TICKS if rate.size == 1 else 2, self.rate.size), np.float32)
         lif.fill_kept(self.rate, 0, self.kept)
-        self.modes = (self.tick_us, int(spec.reset == "to_zero"), np.float32(0), padded(lif.BITS, 32, 0))
+        self.modes = (MOST_EVENTS[spec.bits], self.tick_us, int(spec.reset == "to_zero"), np.float32(0), padded(lif.BITS, 32, 0))
 
     def start(self) -> State:
-        return {"v": aligned((self.lanes,)), "sums": aligned((self.lanes,), np.int32)}
+        memory = aligned((2, self.lanes))
+        return {"v": memory[0], "sums": memory[1].view(np.int32)}
 
     def run(self, held: State, clock: np.ndarray, events: Events, room: Events) -> int:
-        few = aligned((self.lanes,), np.int16)
-        fired, fired_us = np.empty((MASKS, self.lanes // 32), np.uint32), np.empty(MASKS, np.int64)
-        return int(self.run_ticks(held["v"], few, held["sums"], clock, self.codes, self.scale, self.threshold, self.rate,
-                                  self.kept, *self.modes, events.t_us, events.unit, fired, fired_us, room.t_us, room.unit))
+        memory = self.rooms.pop() if self.rooms else self.room()
+        n = self.run_ticks(held["v"], memory[0], held["sums"], clock, self.codes, self.scale, self.threshold, self.rate,
+                           self.kept, *self.modes, events.t_us, events.unit, *memory[1:], room.t_us, room.unit)
+        self.rooms.append(memory)
+        return int(n)
+
+    def room(self) -> tuple[np.ndarray, ...]:
+        """What the kernel works in: sums of a tick, all 0 before and after; the units that it picked; masks, and their times."""
+        few = aligned((self.lanes,), np.int8 if self.modes[0] < 128 else np.int16)
+        picked, fired = np.empty(self.group, np.uint32), np.empty((MASKS, self.lanes // 64), np.uint64)
+        return few, picked, fired, np.empty(MASKS, np.int64)
