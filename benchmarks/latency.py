@@ -3,7 +3,8 @@
 Every sample is replayed as its sensor saw it. A decision's latency runs from the moment
 at which the source handed out the packet that let it be emitted to the return of the write of its line. The pipeline runs in
 three processes over ZeroMQ, then in one (`--inline`'s mode), paced and, with everything warm, at full speed; all must write
-the same bytes. The yardstick is plain pyzmq over as many hops with messages of the same size, one a millisecond.
+the same bytes. The yardsticks are plain pyzmq over as many hops with messages of the same size, one a millisecond, and, for one
+process, a bare loop that adds a packet's weight rows and writes a line.
 
 python -m benchmarks.latency [--samples 60] [--json FILE]
 """
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 import spikeline
+from benchmarks.bare_loop import bare_loop
 from benchmarks.raw_zmq import two_hops
 from benchmarks.report import Row, arguments, data_folder, publish
 
@@ -36,10 +38,9 @@ def measure(samples: int, packet_ms: float, mode: str, lines: Path) -> Row:
             "drift_p99_ms": drift_ms.get("p99"), "dropped_packets": summary["dropped_packets"]}
 
 
-def yardstick() -> Row:
-    late_us = two_hops()
+def yardstick(mode: str, late_us: np.ndarray) -> Row:
     p50, p99 = np.percentile(late_us, [50, 99])
-    return {"mode": "raw pyzmq, 2 hops", "packet_ms": 1.0, "p50_us": round(p50, 1), "p99_us": round(p99, 1),
+    return {"mode": mode, "packet_ms": 1.0, "p50_us": round(p50, 1), "p99_us": round(p99, 1),
             "max_us": round(late_us.max(), 1)}
 
 
@@ -54,7 +55,8 @@ def main() -> None:
         equal = len({file.read_bytes() for file in files.values()}) == 1
     for row in rows:
         row["equal"] = equal
-    rows.insert(1, yardstick())
+    rows.insert(1, yardstick("raw pyzmq, 2 hops", two_hops()))
+    rows += [yardstick("bare loop", bare_loop()), yardstick("bare loop, full speed", bare_loop(paced=False))]
     publish("latency: packet handed out to decision written", rows, options.json)
     if not equal:
         raise SystemExit("the decisions of the modes differ")

@@ -3,8 +3,9 @@
     pip install --target build/atheris atheris==3.0.0
     PYTHONPATH=build/atheris NUMBA_DISABLE_JIT=1 python -m tests.fuzz_atheris evt3 -max_total_time=1800
 
-The name is one of tests/fuzz_recordings.py, whose written recording is the seed; what follows goes to libFuzzer. It ends at the
-first file that is neither read as it should be nor refused by one clear line, and at one that takes longer than `-timeout`.
+The name is one of tests/fuzz_recordings.py, or what several begin with (`aedat4`, `es`): their written recordings are the seeds.
+What follows goes to libFuzzer. It ends at the first file that is neither read as it should be nor refused by one clear line,
+and at one that takes longer than `-timeout`.
 Not a part of the tests: atheris is for Linux, and wants long runs.
 """
 
@@ -25,9 +26,13 @@ from sources.images import ImagesConfig
 def main(name: str, options: list[str]) -> None:
     with tempfile.TemporaryDirectory(dir=memory_folder()) as made:
         folder = Path(made)
-        content, corpus, path = originals(folder)[name], folder / "corpus", folder / "recording.aedat"
+        corpus, path = folder / "corpus", folder / "recording.aedat"
         corpus.mkdir()
-        (corpus / "seed").write_bytes(content)
+        seeds = {key: content for key, content in originals(folder).items() if key.startswith(name)}
+        if not seeds:
+            raise SystemExit(f"no recording is called {name}...: take one of {', '.join(originals(folder))}")
+        for key, content in seeds.items():
+            (corpus / key.replace(" ", "_")).write_bytes(content)
 
         def test(data: bytes) -> None:
             path.write_bytes(data or b"\0")
@@ -36,7 +41,7 @@ def main(name: str, options: list[str]) -> None:
             else:
                 survives(path)
 
-        usual = [f"-max_len={2 * len(content)}", "-timeout=20", f"-artifact_prefix={tempfile.gettempdir()}/"]
+        usual = [f"-max_len={2 * max(map(len, seeds.values()))}", "-timeout=20", f"-artifact_prefix={tempfile.gettempdir()}/"]
         atheris.Setup([sys.argv[0], *usual, *options, str(corpus)], test)
         atheris.Fuzz()
 
