@@ -69,8 +69,9 @@ class ConvLIFConfig(OperatorConfig):
 
 
 def check_shape(what: str, shape_in: tuple[int, ...], upstream: Format) -> None:
-    """ValueError unless the units of `upstream` lie as the layer called `what` takes them, or in one row."""
-    if len(upstream.shape) > 1 and upstream.shape != shape_in:
+    """ValueError unless the units of `upstream` lie as the layer called `what` takes them, in one row, or as the image of its
+    only channel."""
+    if len(upstream.shape) > 1 and (1, *upstream.shape)[-3:] != shape_in:
         raise ValueError(f"{what} takes shape {'x'.join(map(str, shape_in))}, got {upstream}; bring the stream to it")
 
 

@@ -12,6 +12,9 @@ from pipeline.packet import Format
 def read_layer(path: Path, name: str, type: str) -> LayerCard:
     """The card of the layer `name`, which is of `type`; reads the head of the file alone. ValueError that names the file."""
     card = read_card(path)
+    if (activation := card.metrics.get("activation", "spike")) != "spike":
+        raise ValueError(f"{path}: a teacher of {activation} units, whose layers cannot spike; train a network with it "
+                         "(training.teacher) and run that one")
     try:
         return card.layer(name, type)
     except ValueError as error:

@@ -19,23 +19,29 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from trainer.data import Batch, Batches
-from trainer.losses import LOSSES, guidance
+from trainer.layers import MPSLIF
+from trainer.losses import LOSSES, distillation, guidance
 from trainer.network import Network, Outcome
 from trainer.progress import Progress
 from trainer.recipe import Training
 from trainer.sltt import ByTick
+from trainer.teacher import Teacher
 
 
 class Classifier(L.LightningModule):
     """Trains a network to classify at the end of a sample, and while it is still coming in.
 
+    With a teacher, teacher_weight says how far its lesson takes the place of L(final scores).
+
     loss = L(final scores) + early_weight * mean over decision times of L(scores then) + guidance_weight * guidance +
     rate_weight * mean over neurons of (excess of the firing rate over rate_most)^2 / rate_most^2, L being the training's loss.
     """
 
-    def __init__(self, network: Network, training: Training, batches_an_epoch: int) -> None:
+    def __init__(self, network: Network, training: Training, batches_an_epoch: int,
+                 teacher: Teacher | None = None) -> None:
         super().__init__()
         self.network, self.training_options, self.batches_an_epoch = network, training, batches_an_epoch
+        self.teacher = teacher
         self.by_tick = ByTick(network) if training.gradient == "sltt" else None
         self.automatic_optimization = self.by_tick is None
 
@@ -54,7 +60,8 @@ class Classifier(L.LightningModule):
         options, optimizer, schedule = self.training_options, self.optimizers(), self.lr_schedulers()
         ticks = None if options.sltt_ticks is None else torch.randperm(batch.x.shape[0])[: options.sltt_ticks]
         optimizer.zero_grad()  # type: ignore[union-attr]
-        loss, scores, _ = by_tick.backward(batch, options, ticks)
+        taught = None if self.teacher is None else self.teacher.scores(batch)
+        loss, scores, _ = by_tick.backward(batch, options, ticks, taught)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), options.clip)
         optimizer.step()  # type: ignore[union-attr]
         schedule.step()  # type: ignore[union-attr, call-arg]
@@ -67,6 +74,10 @@ class Classifier(L.LightningModule):
         options = self.training_options
         of = LOSSES[options.loss]
         loss = of(outcome.final(), batch.labels, outcome.ends, options)
+        if self.teacher is not None:
+            taught, score = self.teacher.scores(batch), self.network.readout.score
+            told = distillation(outcome, taught, score, self.decision_ticks(), options.teacher_temperature)
+            loss = (1 - options.teacher_weight) * loss + options.teacher_weight * told
         if options.early_weight:
             scores, labels, ticks = early(outcome, batch.labels, self.decision_ticks())
             if labels.numel():
@@ -88,6 +99,8 @@ class Classifier(L.LightningModule):
         figures = {"val_loss": LOSSES[self.training_options.loss](final, batch.labels, outcome.ends, self.training_options),
                    "val_accuracy": (final.argmax(1) == batch.labels).float().mean()}
         figures |= {f"rate_{name}": rate.mean() for name, rate in outcome.rates().items()}
+        figures |= {f"alpha_{name}": layer.alpha().detach() for name, layer in self.network.layers.items()
+                    if isinstance(layer, MPSLIF)}
         self.log_dict(figures, batch_size=batch.labels.shape[0])
 
     def on_train_epoch_start(self) -> None:
@@ -138,7 +151,9 @@ def fit(network: Network, training: Training, train: Batches, validation: Iterab
         for stale in folder.glob("*.ckpt"):
             stale.unlink()
     _quiet()
-    module = Classifier(network, training, len(train))
+    names = network.readout.names
+    teacher = None if training.teacher is None else Teacher(training.teacher, names, network.tick_us)
+    module = Classifier(network, training, len(train), teacher)
     best = validation is not None and training.select == "best"
     # The last is written last: a run killed between the two repeats the epoch and finds the same best.
     keep = [ModelCheckpoint(folder, filename=name, monitor=monitor, save_top_k=1, enable_version_counter=False)
@@ -179,13 +194,16 @@ def early(outcome: Outcome, labels: Tensor, every: int) -> tuple[Tensor, Tensor,
 
 
 def _groups(network: Network, options: Training) -> list[dict[str, Any]]:
-    """Weights decay; delays, taus, thresholds and biases do not. Delays step in ticks."""
+    """Weights decay; delays, taus, thresholds, biases and normalisations do not. Delays step in ticks."""
     delays = [m.delay_ticks for m in network.delays() if m.delay_ticks.requires_grad]
-    weights = [p for name, p in network.named_parameters() if name.endswith("weight") and p.requires_grad]
-    ours = {id(p) for p in delays + weights}
+    named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
+    weights = [p for name, p in named if name.endswith("weight") and ".norm." not in name]
+    constants = [p for name, p in named if name.endswith(("log_factor", "logit"))]
+    ours = {id(p) for p in delays + weights + constants}
     rest = [p for p in network.parameters() if id(p) not in ours and p.requires_grad]
     groups = [{"params": weights, "lr": options.learning_rate, "weight_decay": options.weight_decay},
               {"params": delays, "lr": options.delay_learning_rate, "weight_decay": 0.0},
+              {"params": constants, "lr": options.constant_learning_rate or options.learning_rate, "weight_decay": 0.0},
               {"params": rest, "lr": options.learning_rate, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]
 

@@ -54,13 +54,35 @@ def guidance(outcome: Outcome, score: str, every: int, temperature: float) -> Te
     Source: Ding, Zuo, Jing, He, Deng 2025, "Rethinking spiking neural networks from an ensemble learning perspective",
     section 4.3.
     """
-    times = torch.arange(every, outcome.scores.shape[0] + 1, every)
-    if times.numel() < 2:
+    o, inside = steps(outcome, score, every)
+    if o.shape[0] < 2:
         return outcome.scores.sum() * 0
+    divergences = divergence(o[:-1], o[1:].detach(), temperature) / temperature**2
+    return (divergences * inside[1:]).sum() / inside[1:].sum().clamp(min=1)
+
+
+def distillation(outcome: Outcome, taught: Tensor, score: str, every: int, temperature: float) -> Tensor:
+    """The mean over steps t of KL(p_teacher || p(t)) temperature^2, p = softmax(o / temperature); steps and o as in `guidance`.
+
+    taught (B, classes): the scores of the teacher. The factor keeps the size of gradients.
+
+    Source: Hinton, Vinyals, Dean 2015, "Distilling the knowledge in a neural network", section 2; at every step: Meng, Xiao, Ma,
+    Zhou, Tian, Lin 2025 (arXiv 2508.12609).
+    """
+    o, inside = steps(outcome, score, every)
+    return (divergence(o, taught.expand_as(o), temperature) * inside).sum() / inside.sum().clamp(min=1)
+
+
+def steps(outcome: Outcome, score: str, every: int) -> tuple[Tensor, Tensor]:
+    """(steps, B, classes): what each step of `every` ticks says, and (steps, B) of 0 and 1: whether the sample lasts so long."""
+    times = torch.arange(every, outcome.scores.shape[0] + 1, every)
     o = outcome.scores[times - 1]
-    if score in CUMULATIVE:
+    if score in CUMULATIVE and times.numel() > 1:
         o = torch.cat([o[:1], o[1:] - o[:-1]])
-    logs = torch.log_softmax(o / temperature, dim=-1)
-    divergence = F.kl_div(logs[:-1], logs[1:].detach(), reduction="none", log_target=True).sum(-1)
-    inside = (times[1:, None] <= outcome.ends[None, :]).to(divergence.dtype)
-    return (divergence * inside).sum() / inside.sum().clamp(min=1)
+    return o, (times[:, None] <= outcome.ends[None, :]).to(o.dtype)
+
+
+def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """KL(softmax(teacher / temperature) || softmax(student / temperature)) temperature^2 over the last axis."""
+    own, wanted = (torch.log_softmax(scores / temperature, dim=-1) for scores in (student, teacher))
+    return F.kl_div(own, wanted, reduction="none", log_target=True).sum(-1) * temperature**2

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.layer_spec import LayerSpec
-from trainer.layers import Delay, Readout, Spiking, build
+from trainer.layers import Delay, Pool, Readout, Shortcut, Spiking, build
 
 
 @dataclass(frozen=True)
@@ -37,25 +37,44 @@ class Outcome:
 
 
 class Network(nn.Module):
-    """Spiking, delay and readout layers, one behind the other on one tick; the last, and only the last, is a readout.
+    """Spiking, delay, pool and readout layers, one behind the other on one tick; the last, and only the last, is a readout.
+    Shortcuts lead past layers.
+
+    activation relu: the same weights with rectified units in place of spiking ones, max(0, current), run once on the mean input
+    of each sample's ticks. It is a teacher for spiking networks, and no runtime executes it.
 
     `layers` are specs by name; `options` are keyword arguments for the module of a layer, by name.
     """
 
     def __init__(self, layers: Mapping[str, LayerSpec], tick_us: int, options: Mapping[str, dict[str, Any]] | None = None,
-                 dropout: float = 0.0) -> None:
+                 dropout: float = 0.0, activation: str = "spike") -> None:
         super().__init__()
-        self.tick_us, self.dropout = tick_us, dropout
+        self.tick_us, self.dropout, self.activation = tick_us, dropout, activation
         options = options or {}
         self.layers = nn.ModuleDict({name: build(spec, tick_us, **options.get(name, {})) for name, spec in layers.items()})
         kinds = [type(layer) for layer in self.layers.values()]
         if not kinds or kinds[-1] is not Readout or Readout in kinds[:-1]:
             raise ValueError("a network ends in one readout: the last layer must be a readout, and no other")
+        for name, layer in self.layers.items():
+            if activation == "relu" and not hasattr(layer, "current") and not _is_linear(layer):
+                raise ValueError(f"activation: relu has no units for layer {name!r}, a {type(layer).__name__}; it stands for "
+                                 "spikes in lif, conv_lif and quantised_lif layers, beside sum and average pools and shortcuts")
 
     def forward(self, x: Tensor, ticks: Tensor) -> Outcome:
         """x (T, B, n_in) counts a tick, zero after a sample's end; ticks (B,) each sample's own number of ticks."""
+        if self.activation == "relu":
+            x, ticks = (x.sum(0) / ticks[:, None])[None], torch.ones_like(ticks)
         spikes, lengths, ends = {}, {}, ticks
+        inputs: list[tuple[Tensor, Tensor]] = []
         for name, layer in self.layers.items():
+            inputs.append((x, ends))
+            if isinstance(layer, Shortcut):
+                past, past_ends = layer.past(inputs)
+                x, ends = layer(x, past), torch.maximum(ends, past_ends)
+                continue
+            if self.activation == "relu" and isinstance(layer, Spiking):
+                x = torch.relu(layer.current(x))  # type: ignore[operator]
+                continue
             x = layer(x)
             ends = ends + reach(layer)
             if isinstance(layer, Spiking):
@@ -81,6 +100,10 @@ class Network(nn.Module):
     def specs(self) -> dict[str, LayerSpec]:
         """The layers as they are now, delays in whole ticks."""
         return {name: layer.spec() for name, layer in self.layers.items()}  # type: ignore[operator]
+
+
+def _is_linear(layer: nn.Module) -> bool:
+    return isinstance(layer, Readout | Shortcut) or (isinstance(layer, Pool) and layer.like.how != "max")
 
 
 def reach(layer: nn.Module) -> int:

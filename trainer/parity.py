@@ -12,11 +12,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.layer_spec import DelayMotionSpec, DelaySpec, LayerSpec, PoolSpec, ReadoutSpec, TwoCompartmentSpec, spec_type
+from pipeline.layer_spec import (
+    DelayMotionSpec,
+    DelaySpec,
+    LayerSpec,
+    PoolSpec,
+    ReadoutSpec,
+    ShortcutSpec,
+    TwoCompartmentSpec,
+    spec_type,
+)
 from pipeline.model_file import Model
 from pipeline.packet import Format, Packet, decisions, join
 from trainer.data import cells
-from trainer.layers import Layer, Readout, Spiking, build
+from trainer.layers import Layer, Readout, Shortcut, Spiking, build
 
 RunLayer = Callable[[LayerSpec, Format, Packet], Packet]
 GRADED = (DelayMotionSpec, TwoCompartmentSpec)  # layers that give out graded events
@@ -92,8 +101,14 @@ def _check_episode(model: Model, layers: dict[str, Layer], episode: Packet, tick
                    report: Report) -> None:
     packet, format = episode, model.input
     alone = binned(episode, tick_us, format.size)  # what the network makes of the episode by itself
+    inputs: list[tuple[Packet, Tensor]] = []
     for name, layer in layers.items():
         spec = model.layers[name]
+        inputs.append((packet, alone))
+        if isinstance(layer, Shortcut):
+            past, past_alone = layer.past(inputs)
+            packet, alone = added(packet, past), layer(alone, past_alone)
+            continue
         x = binned(packet, tick_us, spec.n_in)
         packet = dataclasses.replace(run(spec, format, packet), last=True)
         alone = layer(alone)
@@ -107,6 +122,15 @@ def _check_episode(model: Model, layers: dict[str, Layer], episode: Packet, tick
         elif not near(layer(x), reference, getattr(layer, "tolerance", 0.0)):
             report.moved.append(name)
         format = format_after(spec, format)
+
+
+def added(packet: Packet, past: Packet) -> Packet:
+    """The events of both, those of one time in order of their units and first those of `past`, as residual gives them out."""
+    t_us, unit = (np.concatenate(columns) for columns in ((past.t_us, packet.t_us), (past.unit, packet.unit)))
+    order = np.lexsort((unit, t_us))
+    value = None if packet.value is None or past.value is None else np.concatenate([past.value, packet.value])[order]
+    begin_us, end_us = min(packet.begin_us, past.begin_us), max(packet.end_us, past.end_us)
+    return dataclasses.replace(packet, begin_us=begin_us, end_us=end_us, t_us=t_us[order], unit=unit[order], value=value)
 
 
 def near(x: Tensor, other: Tensor, tolerance: float) -> bool:
@@ -145,7 +169,7 @@ def format_after(spec: LayerSpec, format: Format) -> Format:
     """What a layer gives out."""
     if isinstance(spec, ReadoutSpec):
         return Format("decisions", (spec.n_out,), names=spec.names)
-    if isinstance(spec, DelaySpec):
+    if isinstance(spec, DelaySpec | ShortcutSpec):
         return format
     if isinstance(spec, PoolSpec):
         return dataclasses.replace(format, kind="graded" if spec.how == "average" else format.kind, shape=spec.shape_out)

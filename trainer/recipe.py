@@ -11,6 +11,7 @@ from pydantic import Discriminator, Field, SerializeAsAny, Tag, model_validator
 from pipeline.config import Catalog, read_options
 from pipeline.contract import Config, FilePath, OperatorConfig, SourceConfig
 from trainer.augmentation import Augmentation
+from trainer.recipe_images import ConvLIFLayer, PoolLayer, ShortcutLayer
 from trainer.recipe_layers import (
     CubaLIFLayer,
     DelayLayer,
@@ -26,13 +27,16 @@ from trainer.recipe_neurons import AdaptiveLIFLayer, ResonateLayer, SRMLayer
 Layer = Annotated[
     LIFLayer
     | AdaptiveLIFLayer
+    | ConvLIFLayer
     | CubaLIFLayer
     | DelayLayer
     | MPSLIFLayer
+    | PoolLayer
     | RandomLIFLayer
     | ReadoutLayer
     | RecurrentLIFLayer
     | ResonateLayer
+    | ShortcutLayer
     | SRMLayer
     | SynapticDelayLayer,
     Field(discriminator="type"),
@@ -66,6 +70,8 @@ class Training(Method):
     batch: int = Field(64, ge=1, description="samples a step")
     alike: int = Field(1, ge=1, description="batches drawn together and shared out by length, which saves padding; 1: none")
     learning_rate: float = Field(1e-3, gt=0, description="AdamW step of weights, taus and thresholds; falls as a cosine")
+    constant_learning_rate: float | None = Field(
+        None, gt=0, description="AdamW step of the logarithms of taus and thresholds and of alphas; none: learning_rate")
     delay_learning_rate: float = Field(0.1, gt=0, description="AdamW step of delays, in ticks; falls as a cosine")
     weight_decay: float = Field(1e-4, ge=0, description="AdamW decay of weights")
     clip: float = Field(1.0, gt=0, description="greatest norm of a gradient")
@@ -81,6 +87,11 @@ class Training(Method):
     target_shares: tuple[float, float] = Field((0.2, 0.02), description="num_spikes: spikes a tick of the true and a false class")
     guidance_weight: float = Field(0.0, ge=0, description="weight of the guidance of each step by the next (TASG); 0: none")
     guidance_temperature: float = Field(2.0, gt=0, description="temperature of the scores there")
+    activation: Literal["spike", "relu"] = Field(
+        "spike", description="relu: rectified units on the mean input, a teacher for spiking networks; no pipeline runs it")
+    teacher: FilePath | None = Field(None, description="model file of a teacher whose scores every step learns; none: no teacher")
+    teacher_weight: float = Field(1.0, ge=0, le=1, description="the teacher's part in the loss; 1: it takes the labels' place")
+    teacher_temperature: float = Field(1.0, gt=0, description="temperature of the scores there")
     score_scale: float = Field(1.0, gt=0, description="scores are divided by this in the loss")
     every_ms: float = Field(50.0, gt=0, description="the loss also counts decisions at every such time before the end")
     early_weight: float = Field(0.5, ge=0, description="weight of the decisions before the end; 0: the end alone")

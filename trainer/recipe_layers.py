@@ -29,7 +29,7 @@ Begun = tuple[LayerSpec, dict[str, Any]]  # a spec, and the options of its modul
 @dataclass(frozen=True)
 class Place:
     """Where a layer stands. n: its inputs; size: the root of the mean over ticks of the sum of their squares; shape: of the
-    network's input, None behind the first layer; surrogate and seed: those of the training."""
+    layer's input; surrogate and seed: those of the training."""
 
     n: int
     size: float
@@ -38,7 +38,7 @@ class Place:
     names: Sequence[str]
     seed: int
     surrogate: str = "atan"
-    shape: tuple[int, ...] | None = None
+    shape: tuple[int, ...] = ()
 
 
 class SpikingLayer(Config):

@@ -14,51 +14,51 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from trainer.data import Batch
-from trainer.layers import LIF, Readout
+from trainer.layers import LIF, ConvLIF, Pool, QuantisedLIF, Readout, Shortcut
 from trainer.layers.parts import Decay
 from trainer.layers.spike import spike
+from trainer.losses import divergence
 from trainer.network import Network
 from trainer.recipe import Training
 
+NEURONS = (LIF, ConvLIF, QuantisedLIF)  # which have current, decay, threshold, reset and surrogate
+
 
 class ByTick:
-    """A network of lif layers and a spike_count or membrane readout, run tick by tick. ValueError for any other."""
+    """A network of lif, conv_lif, quantised_lif, pool and shortcut layers and a spike_count or membrane readout, run tick by
+    tick. ValueError for any other."""
 
     def __init__(self, network: Network) -> None:
-        hidden: list[LIF] = []
-        for name, layer in list(network.layers.items())[:-1]:
-            if not isinstance(layer, LIF):
-                raise ValueError(f"gradient: sltt trains lif layers, {name!r} is a {type(layer).__name__}; use gradient: full")
-            hidden.append(layer)
+        self._hidden = list(network.layers.items())[:-1]
+        for name, layer in self._hidden:
+            if not isinstance(layer, (*NEURONS, Pool, Shortcut)):
+                raise ValueError(f"gradient: sltt trains lif, conv_lif and quantised_lif layers, {name!r} is a "
+                                 f"{type(layer).__name__}; use gradient: full")
         readout = network.readout
         if not isinstance(readout, Readout) or readout.score not in ("spike_count", "membrane"):
             raise ValueError("gradient: sltt needs a readout whose score is spike_count or membrane; use gradient: full")
-        self._network, self._hidden, self._readout = network, hidden, readout
+        self._network, self._readout = network, readout
 
-    def backward(self, batch: Batch, options: Training, ticks: Tensor | None = None) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    def backward(self, batch: Batch, options: Training, ticks: Tensor | None = None,
+                 taught: Tensor | None = None) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Add the gradient of the batch to the parameters'. Returns the loss, the final scores and each layer's mean rate.
 
-        loss = sum over `ticks` (all, or those of SLTT-K, scaled to all) of the mean over samples of CE(o[t]) / (ticks of the
-        sample), o being what a tick adds to a spike count, or the membrane then.
+        loss = sum over `ticks` (all, or those of SLTT-K, scaled to all) of the mean over samples of L(o[t]) / (ticks of the
+        sample), o being what a tick adds to a spike count, or the membrane then. L: cross-entropy, or as options.teacher_weight
+        says the divergence from `taught` (B, classes), the scores of a teacher.
         """
         length, width = batch.x.shape[:2]
         chosen = set(range(length)) if ticks is None else set(ticks.tolist())
         scale = length / max(1, len(chosen))
-        states = [torch.zeros(width, layer.weight.shape[1]) for layer in self._hidden]
-        masks = [self._mask(state) for state in states]
+        states, counts = dict[str, Tensor](), dict[str, Tensor]()
+        masks = dict[str, Tensor]()
         membrane, total = torch.zeros(()), torch.zeros(())
-        scores, counts = torch.zeros(width, len(self._readout.names)), [torch.zeros(()) for _ in states]
+        scores = torch.zeros(width, len(self._readout.names))
         for t in range(length):
             with torch.set_grad_enabled(t in chosen):
-                x = batch.x[t]
-                for place, layer in enumerate(self._hidden):
-                    x, states[place] = self._lif(layer, x, states[place])
-                    counts[place] = counts[place] + x.detach().sum()
-                    x = x * masks[place]
-                out = self._out(x, membrane)
                 inside = (t < batch.ticks).float()
-                loss = (F.cross_entropy(out / options.score_scale, batch.labels, reduction="none",
-                                        label_smoothing=options.label_smoothing) * inside / batch.ticks).mean() * scale
+                out = self._out(self._spikes(batch.x[t], inside, states, counts, masks), membrane)
+                loss = (self._loss(out, batch, options, taught) * inside / batch.ticks).mean() * scale
                 if t in chosen:
                     loss.backward()
                     total = total + loss.detach()
@@ -66,22 +66,49 @@ class ByTick:
             scores = scores + membrane * inside[:, None] if self._readout.score == "spike_count" else torch.where(
                 inside[:, None] > 0, membrane, scores)
         cells = batch.ticks.sum()
-        rates = {name: count / (cells * state.shape[1])
-                 for name, count, state in zip(list(self._network.layers), counts, states, strict=False)}
+        rates = {name: count / (cells * states[name].shape[1]) for name, count in counts.items()}
         return total, scores, rates
+
+    def _spikes(self, x: Tensor, inside: Tensor, states: dict[str, Tensor], counts: dict[str, Tensor],
+                masks: dict[str, Tensor]) -> Tensor:
+        """One tick of the hidden layers; v, spike counts and dropout masks are kept by the names of layers.
+        inside (B,): 1 where a sample lasts so long, else 0."""
+        inputs: list[Tensor] = []
+        for name, layer in self._hidden:
+            inputs.append(x)
+            if isinstance(layer, Shortcut):
+                x = x + layer.past(inputs)
+            elif isinstance(layer, Pool):
+                x = layer(x[None])[0]
+            else:
+                x, states[name] = self._fire(layer, x, states.get(name))  # type: ignore[arg-type]
+                counts[name] = counts.get(name, torch.zeros(())) + (x.detach().sum(1) * inside).sum()
+                if name not in masks:
+                    masks[name] = self._mask(x)
+                x = x * masks[name]
+        return x
 
     def _mask(self, state: Tensor) -> Tensor:
         share = self._network.dropout if self._network.training else 0.0
         return (torch.rand_like(state) >= share) / (1 - share) if share else torch.ones(())
 
     @staticmethod
-    def _lif(layer: LIF, x: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+    def _fire(layer: LIF | ConvLIF | QuantisedLIF, x: Tensor, before: Tensor | None) -> tuple[Tensor, Tensor]:
         threshold = layer.threshold()
-        v = layer.decay() * before + layer.current(x)
+        current = layer.current(x[None])[0]
+        v = current if before is None else layer.decay() * before + current
         fired = spike(v, threshold, layer.surrogate)
         left = v.detach(), threshold.detach(), fired.detach()
         after = left[0] - left[1] * left[2] if layer.reset == "subtract" else left[0] * (1 - left[2])
         return fired, after
+
+    @staticmethod
+    def _loss(out: Tensor, batch: Batch, options: Training, taught: Tensor | None) -> Tensor:
+        """(B,): the loss of one tick."""
+        loss = F.cross_entropy(out / options.score_scale, batch.labels, reduction="none", label_smoothing=options.label_smoothing)
+        if taught is None:
+            return loss
+        return (1 - options.teacher_weight) * loss + options.teacher_weight * divergence(out, taught, options.teacher_temperature)
 
     def _out(self, x: Tensor, before: Tensor) -> Tensor:
         readout = self._readout

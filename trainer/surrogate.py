@@ -27,12 +27,15 @@ def train(recipe: Recipe, training: Training, resume: bool) -> Model:
     network = start(recipe.model, training, data.format.names, data.first, data.format.shape)
     fitted = fit(network, training, data.train, data.validation, recipe.export.folder, resume)
     held = data.validation or data.train
+    every = max(1, round(training.every_ms * 1000 / network.tick_us))
     if training.temperature is not None or data.validation is not None:
         network.readout.temperature.fill_(training.temperature or fit_temperature(network, held, training))
-    metrics = figures(fitted, held, "validation" if data.validation else "training")
+    metrics = figures(fitted, held, "validation" if data.validation else "training", every)
+    if training.activation != "spike":
+        metrics["activation"] = training.activation
     if recipe.test is not None:
-        tested = figures(fitted, _tests(recipe, training), "test")
-        metrics |= {key: tested[key] for key in ("test_accuracy", "test_episodes")}
+        tested = figures(fitted, _tests(recipe, training), "test", every)
+        metrics |= {key: tested[key] for key in ("test_accuracy", "test_episodes", "test_accuracy_after_ms")}
     return Model(data.format, network.specs(), f"{recipe.train.type}, {data.samples} episodes", metrics)
 
 
@@ -92,17 +95,25 @@ def fit_temperature(network: Network, batches: Iterable[Batch], training: Traini
 
 
 @torch.no_grad()
-def figures(fitted: Fitted, batches: Iterable[Batch], kind: str) -> dict[str, Any]:
-    """What the network reaches: accuracy, and spikes a neuron and tick of every spiking layer."""
+def figures(fitted: Fitted, batches: Iterable[Batch], kind: str, every: int) -> dict[str, Any]:
+    """What the network reaches: accuracy at the end and after every `every` ticks, and spikes a neuron and tick of every spiking
+    layer. A sample that is over by then counts with its final scores."""
     network = fitted.network.eval()
-    right, count = 0, 0
+    count = 0
+    right: list[list[int]] = []  # of every batch, after each step and at the end
     rates: dict[str, list[float]] = {}
     for batch in batches:
         outcome = network(batch.x, batch.ticks)
-        right += int((outcome.final().argmax(1) == batch.labels).sum())
+        steps = range(every, outcome.scores.shape[0], every)
+        scores = [outcome.at(outcome.ends.clamp(max=step)) for step in steps] + [outcome.final()]
+        right.append([int((score.argmax(1) == batch.labels).sum()) for score in scores])
         count += batch.labels.shape[0]
         for name, rate in outcome.rates().items():
             rates.setdefault(name, []).append(float(rate.mean()) * batch.labels.shape[0])
     mean = {name: round(sum(values) / count, 4) for name, values in rates.items()}
-    return {f"{kind}_accuracy": round(right / count, 4), f"{kind}_episodes": count, "spikes_per_neuron_and_tick": mean,
-            "epoch": fitted.epoch, "epochs": fitted.epochs}
+    longest = max(len(own) for own in right) - 1
+    after = [sum(own[min(step, len(own) - 1)] for own in right) / count for step in range(longest)]
+    return {f"{kind}_accuracy": round(sum(own[-1] for own in right) / count, 4), f"{kind}_episodes": count,
+            f"{kind}_accuracy_after_ms": {f"{every * network.tick_us * (step + 1) / 1000:g}": round(share, 4)
+                                          for step, share in enumerate(after)},
+            "spikes_per_neuron_and_tick": mean, "epoch": fitted.epoch, "epochs": fitted.epochs}

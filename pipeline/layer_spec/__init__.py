@@ -24,6 +24,7 @@ from pipeline.layer_spec.random_lif import RandomLIFSpec
 from pipeline.layer_spec.readout import ReadoutSpec, Score
 from pipeline.layer_spec.recurrent import RecurrentLIFSpec
 from pipeline.layer_spec.resonate import ResonateSpec
+from pipeline.layer_spec.shortcut import ShortcutSpec
 from pipeline.layer_spec.srm import SRMSpec
 from pipeline.layer_spec.synaptic_delay import SynapticDelaySpec
 from pipeline.layer_spec.two_compartment import TwoCompartmentSpec
@@ -49,6 +50,7 @@ __all__ = [
     "ResonateSpec",
     "SRMSpec",
     "Score",
+    "ShortcutSpec",
     "SynapticDelaySpec",
     "TwoCompartmentSpec",
     "decay",
@@ -70,6 +72,7 @@ LayerSpec: TypeAlias = (
     | QuantisedLIFSpec
     | ReadoutSpec
     | ResonateSpec
+    | ShortcutSpec
     | SRMSpec
     | RecurrentLIFSpec
     | SynapticDelaySpec
@@ -90,6 +93,7 @@ SPECS: dict[str, type] = {
     "quantised_lif": QuantisedLIFSpec,
     "readout": ReadoutSpec,
     "resonate": ResonateSpec,
+    "shortcut": ShortcutSpec,
     "srm": SRMSpec,
     "recurrent_lif": RecurrentLIFSpec,
     "synaptic_delay": SynapticDelaySpec,

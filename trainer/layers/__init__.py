@@ -26,6 +26,7 @@ from pipeline.layer_spec import (
     ReadoutSpec,
     RecurrentLIFSpec,
     ResonateSpec,
+    ShortcutSpec,
     SRMSpec,
     SynapticDelaySpec,
     TwoCompartmentSpec,
@@ -46,6 +47,7 @@ from trainer.layers.random_lif import RandomLIF
 from trainer.layers.readout import Readout
 from trainer.layers.recurrent import RecurrentLIF
 from trainer.layers.resonate import Resonate
+from trainer.layers.shortcut import Shortcut
 from trainer.layers.srm import SRM
 from trainer.layers.surrogates import SURROGATES, Surrogate, atan, fast_sigmoid
 from trainer.layers.synaptic_delay import SynapticDelay
@@ -71,6 +73,7 @@ __all__ = [
     "Readout",
     "RecurrentLIF",
     "Resonate",
+    "Shortcut",
     "Spiking",
     "Surrogate",
     "SynapticDelay",
@@ -100,6 +103,7 @@ Layer = (
     | Readout
     | RecurrentLIF
     | Resonate
+    | Shortcut
     | SRM
     | SynapticDelay
 )
@@ -120,6 +124,7 @@ MODULES: dict[type, Callable[..., Layer]] = {  # of each kind of spec: its modul
     ReadoutSpec: Readout,
     RecurrentLIFSpec: RecurrentLIF,
     ResonateSpec: Resonate,
+    ShortcutSpec: Shortcut,
     SRMSpec: SRM,
     SynapticDelaySpec: SynapticDelay,
 }

@@ -33,11 +33,11 @@ class QuantisedLIF(Spiking):
         self.threshold = Positive(spec.threshold, learn=learn_threshold)
 
     def forward(self, x: Tensor) -> Tensor:
-        spikes, _ = _Scan.apply(self.current(x), self._decay(), self.threshold(), self.reset, self.surrogate)
+        spikes, _ = _Scan.apply(self.current(x), self.decay(), self.threshold(), self.reset, self.surrogate)
         return spikes
 
     def course(self, x: Tensor, reference: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        d, threshold = self._decay(), self.threshold()
+        d, threshold = self.decay(), self.threshold()
         v = torch.zeros_like(threshold)
         for added, spiked in zip(self.current(x)[:, 0], reference[:, 0] > 0, strict=True):
             v = d * v + added
@@ -58,7 +58,7 @@ class QuantisedLIF(Spiking):
             return ratio.sign() * (ratio.abs() > 0.5)
         return ratio.round().clamp(-GREATEST[self.bits], GREATEST[self.bits])
 
-    def _decay(self) -> Tensor:
+    def decay(self) -> Tensor:
         return Decay.apply(self.tau_ms(), self.tick_us)
 
     def spec(self) -> QuantisedLIFSpec:
