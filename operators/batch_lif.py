@@ -35,15 +35,18 @@ class Episodes:
     def __len__(self) -> int:
         return self.ticks.shape[0]
 
-    def counts(self, n: int) -> np.ndarray:
-        """(episodes, n) uint8: the spikes of each unit."""
+    def counts(self, n: int, bins: int = 1, bin_ticks: int = 1) -> np.ndarray:
+        """(episodes, bins * n) uint8: the spikes of each unit in each bin of bin_ticks ticks; the last bin never ends."""
         from operators.kernels.batch_lif import count_units
 
         if len(self) and self.ticks.max() > 255:
             raise ValueError(f"an episode may have 255 ticks at most, got {self.ticks.max()}; "
                              "use longer ticks or shorter episodes")
-        counts = np.zeros((len(self), n), np.uint8)
-        count_units(self.first, self.unit, counts)
+        counts = np.zeros((len(self), bins * n), np.uint8)
+        unit = self.unit
+        if bins > 1:
+            unit = unit + (np.minimum(self.tick // bin_ticks, bins - 1) * n).astype(np.uint32)
+        count_units(self.first, unit, counts)
         return counts
 
 

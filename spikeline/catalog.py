@@ -42,6 +42,7 @@ from operators.send_on_delta import SendOnDeltaConfig
 from operators.srm import SRMConfig
 from operators.stcf import StcfConfig
 from operators.synaptic_delay import SynapticDelayConfig
+from operators.time_bins import TimeBinsConfig
 from operators.time_surface import TimeSurfaceConfig
 from operators.two_compartment import TwoCompartmentConfig
 from operators.undistort import UndistortConfig
@@ -126,6 +127,7 @@ OPERATORS: dict[str, type[OperatorConfig]] = {
     "bernoulli": BernoulliConfig,
     "latency": LatencyConfig,
     "send_on_delta": SendOnDeltaConfig,
+    "time_bins": TimeBinsConfig,
     "time_surface": TimeSurfaceConfig,
     "voxel": VoxelConfig,
     "lif": LIFConfig,

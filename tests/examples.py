@@ -34,6 +34,7 @@ from pipeline.layer_spec import (
     ResonateSpec,
     SRMSpec,
     SynapticDelaySpec,
+    TimeBinsSpec,
     TwoCompartmentSpec,
 )
 from pipeline.layer_spec.quantised_lif import pack, quantise
@@ -211,6 +212,8 @@ OPERATORS = [
     OperatorExample({"type": "pool", "how": "max", "size": 2, "stride": 1}, misfit=SOUND),
     OperatorExample({"type": "pool", "how": "average", "size": [2, 4]}, Format("graded", (2, 8, 8))),
     OperatorExample({"type": "pool", "model": MODEL, "layer": "pool"}, misfit=HIDDEN),
+    OperatorExample({"type": "time_bins", "bin_ms": 7.3, "bins": 4}),
+    OperatorExample({"type": "time_bins", "model": MODEL, "layer": "bins"}, Format("graded", (12,))),
     OperatorExample({"type": "quantised_lif", "model": MODEL, "layer": "one_bit"}, misfit=SOUND),
     OperatorExample({"type": "quantised_lif", "model": MODEL, "layer": "four_bits"}, HIDDEN, misfit=DVS),
     OperatorExample({"type": "rate_limit", "max_rate_hz": 3000, "burst": 5}),
@@ -401,6 +404,7 @@ def model() -> Model:
         "random": RandomLIFSpec((2, 8, 8), 12, 3, "sign", 0.5, density=0.5, fields=(3, 5), tick_us=1000),
         "random_driven": RandomLIFSpec((12,), 12, 4, "normal", 0.6, bias=0.4, tau_ms=5.0, tick_us=1000),
         "pool": PoolSpec("sum", DVS.shape, 3, 2),
+        "bins": TimeBinsSpec(12, 3, 5000),
         "delay": DelaySpec(rng.integers(0, 9, 12) * 1000),
         "any_delay": DelaySpec(rng.integers(0, 9_000, 12)),
         "long_delay": DelaySpec(rng.integers(50, 90, 12) * 1000),

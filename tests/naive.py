@@ -13,7 +13,7 @@ from operator import add
 
 import numpy as np
 
-from pipeline.layer_spec import DelaySpec, LIFSpec, ReadoutSpec
+from pipeline.layer_spec import DelaySpec, LIFSpec, ReadoutSpec, TimeBinsSpec
 from pipeline.packet import Packet
 
 f32 = np.float32
@@ -122,6 +122,17 @@ class Bin:
     sums: list[float] = field(default_factory=list)  # of v or softmax(v), by class
     ticks: int = 0
     evidence: int = 0
+
+
+def time_bins(spec: TimeBinsSpec, episode: Packet) -> list[Event]:
+    """Every event as one of the unit of its bin, bins counted from the begin of the episode."""
+    out = []
+    for t_us, unit, value in events(episode):
+        bin = 0
+        while bin < spec.bins - 1 and t_us >= episode.begin_us + (bin + 1) * spec.bin_us:
+            bin += 1
+        out.append((t_us, bin * spec.n_in + unit, value))
+    return sorted(out, key=lambda event: event[:2])
 
 
 def readout(spec: ReadoutSpec, episode: Packet, every_us: int | None = None, window_us: int = 0, exit_at: float | None = None,

@@ -9,11 +9,12 @@ torch = pytest.importorskip("torch")
 
 from pipeline.chain import Chain  # noqa: E402
 from pipeline.config_errors import ConfigErrors  # noqa: E402
-from pipeline.layer_spec import RandomLIFSpec  # noqa: E402
+from pipeline.layer_spec import RandomLIFSpec, TimeBinsSpec  # noqa: E402
 from pipeline.model_file import load_model  # noqa: E402
 from spikeline import load, run  # noqa: E402
 from spikeline.catalog import make_catalog  # noqa: E402
 from tests.writers_samples import idx  # noqa: E402
+from trainer import linear_readout  # noqa: E402
 from trainer.command import compare, train  # noqa: E402
 from trainer.data import labelled, nodes  # noqa: E402
 from trainer.linear_readout import LeastSquares, Recursive, descend  # noqa: E402
@@ -125,6 +126,26 @@ def test_each_presentation_has_random_numbers_of_its_own(recipe):
     assert (one != piped).any()
 
 
+BINS = "{type: time_bins, name: bins, bin_ms: 3, bins: 3}"
+
+
+def test_bins_count_the_spikes_of_each_part_of_an_episode(recipe):
+    features, packets, _, _ = prepared(recipe)
+    total = features.all(packets[:9])
+    features.add_bins(TimeBinsSpec(60, 3, 3000))
+    parts = features.all(packets[:9]).reshape(9, 3, 60)
+    assert (parts.sum(1) == total).all()
+    early = features._through(features._encoded(packets[:9], features._seeds(9, None)))[0].reshape(9, 3, 60)[:, 0]
+    assert early.any()
+    assert (early <= 3).all()
+    assert parts[:, 2].max() > 3, "the last bin holds the last six of the twelve ticks"
+
+
+def test_a_bin_of_a_part_of_a_tick_is_refused(recipe):
+    with pytest.raises(ValueError, match=r"whole ticks of 1 ms, got 2.5 ms"):
+        prepared(recipe)[0].add_bins(TimeBinsSpec(60, 3, 2500))
+
+
 def some_counts(seed=0, n=12, m=200):
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 3, m)
@@ -144,15 +165,22 @@ def test_ridge_is_least_squares_with_a_penalty():
     assert linear.bias.numpy() == pytest.approx(y.mean(0) - counts.mean(0) @ weight, abs=1e-6)
 
 
-def test_the_sums_of_ridge_are_exact_however_they_are_cut():
-    counts = np.full((3000, 2), 255, np.uint8)
-    counts[::2, 1] = 254
+@pytest.mark.parametrize("by_bytes", [True, False])
+@pytest.mark.parametrize("greatest", [255, 128, 127])
+def test_the_sums_of_ridge_are_exact_however_they_are_cut(greatest, by_bytes, monkeypatch):
+    if not by_bytes:
+        monkeypatch.setattr(linear_readout, "bytes_multiply_exactly", lambda: False)
+    counts = np.full((9000, 2), greatest, np.uint8)
+    counts[::2, 1] = greatest - 1
     whole, parts = LeastSquares(2, 3), LeastSquares(2, 3)
-    labels = np.arange(3000) % 3
+    labels = np.arange(9000) % 3
     whole.add(counts, labels)
-    for at in range(0, 3000, 7):
+    for at in range(0, 9000, 7):
         parts.add(counts[at : at + 7], labels[at : at + 7])
-    assert whole._gram.tolist() == parts._gram.tolist() == (counts.astype(np.int64).T @ counts.astype(np.int64)).tolist()
+    assert whole.samples == parts.samples == 9000
+    assert whole.solve(1.0).weight.tolist() == parts.solve(1.0).weight.tolist()
+    truth = (counts.astype(np.int64).T @ counts.astype(np.int64)).tolist()
+    assert whole._gram.tolist() == parts._gram.tolist() == truth
 
 
 @pytest.mark.parametrize("batch", [1, 7, 200])
@@ -206,6 +234,22 @@ def test_a_recipe_becomes_a_model_that_a_pipeline_runs_as_it_was_trained(solver,
     report = compare(recipe, [], CATALOG)
     assert report.equal
     assert report.spikes["hidden"] > 1000
+    assert not report.decided_otherwise
+
+
+def test_a_readout_of_several_bins_runs_online_as_it_was_trained(recipe, folder, capsys):
+    layers = f"model.layers=[{{type: random_lif, name: hidden, units: 60, scale: 0.3, fields: [3]}}, {BINS}, {{type: readout}}]"
+    train(recipe, [layers], False, CATALOG)
+    capsys.readouterr()
+    model = load_model(folder / "model.safetensors")
+    assert list(model.layers) == ["hidden", "bins", "out"]
+    assert model.layers["out"].n_in == 180
+    bins = "  - {type: time_bins, model: model.safetensors, layer: bins}\n"
+    (folder / "binned.yaml").write_text(PIPELINE.replace("  - {type: readout", bins + "  - {type: readout"))
+    summary = run(load(folder / "binned.yaml"), inline=True)
+    assert summary["accuracy"] == pytest.approx(model.metrics["test_accuracy"], abs=1e-4)
+    report = compare(recipe, [layers], CATALOG)
+    assert report.equal
     assert not report.decided_otherwise
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 BLOCK = 512  # rows of the sums that are made at once
+AT_ONCE = 4096  # samples that are added together
 EXACT = 2**24  # whole numbers that float32 holds exactly
 
 
@@ -37,33 +39,72 @@ class LeastSquares:
     """
 
     def __init__(self, n: int, classes: int) -> None:
-        self.samples = 0
         self._gram = torch.zeros(n, n, dtype=torch.float64)
         self._cross = torch.zeros(n, classes, dtype=torch.float64)
         self._sums, self._labels = torch.zeros(n, dtype=torch.float64), torch.zeros(classes, dtype=torch.float64)
+        self._waiting: list[tuple[np.ndarray, np.ndarray]] = []
+
+    @property
+    def samples(self) -> int:
+        return round(float(self._labels.sum())) + sum(len(labels) for _, labels in self._waiting)
 
     def add(self, counts: np.ndarray, labels: np.ndarray) -> None:
         """counts (m, n) of whole numbers below 256, labels (m,)."""
-        greatest = max(1, int(counts.max(initial=0)))
-        rows = max(1, EXACT // greatest**2)
+        self._waiting.append((counts, labels))
+        if sum(len(labels) for _, labels in self._waiting) >= AT_ONCE:
+            self._take_in()
+
+    def _take_in(self) -> None:
+        if not self._waiting:
+            return
+        counts, labels = (np.concatenate(columns) for columns in zip(*self._waiting, strict=True))
+        self._waiting = []
+        rows = max(1, EXACT // max(1, int(counts.max(initial=0))) ** 2)
         for at in range(0, len(labels), rows):
-            x = torch.from_numpy(counts[at : at + rows]).float()
-            y = F.one_hot(torch.from_numpy(labels[at : at + rows]).long(), self._labels.shape[0]).float()
-            for first in range(0, x.shape[1], BLOCK):  # what lies below the diagonal follows
-                self._gram[first : first + BLOCK, first:] += x[:, first : first + BLOCK].T @ x[:, first:]
+            some = torch.from_numpy(counts[at : at + rows])
+            x, y = some.float(), F.one_hot(torch.from_numpy(labels[at : at + rows]).long(), self._labels.shape[0]).float()
+            for first, product in _products(some):  # what lies below the diagonal follows
+                self._gram[first : first + BLOCK, first:] += product
             self._cross += (x.T @ y).double()
             self._sums += x.sum(0)
             self._labels += y.sum(0)
-            self.samples += y.shape[0]
 
     def solve(self, penalty: float) -> Linear:
         """The readout of least squared error and `penalty` (> 0), which is in variances of a feature, the mean over features."""
+        self._take_in()
         mean, share = self._sums / self.samples, self._labels / self.samples
         centred = torch.addr(self._gram, self._sums, mean, alpha=-1)
         centred.diagonal().add_(penalty * max(float(centred.diagonal().mean()), 1e-12))
         factor = torch.linalg.cholesky(centred, upper=True)
         weight = torch.cholesky_solve(self._cross - torch.outer(self._sums, share), factor, upper=True)
         return Linear(weight.float(), (share - mean @ weight).float())
+
+
+def _products(counts: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """(first, rows first : first + BLOCK of counts^T counts, from column `first` on), exact; counts (m, n) uint8."""
+    n = counts.shape[1]
+    if counts.numel() and int(counts.max()) < 128 and bytes_multiply_exactly():
+        x = counts.to(torch.int8)
+        columns = x.T.contiguous()
+        for first in range(0, n, BLOCK):
+            yield first, torch._int_mm(columns[first : first + BLOCK], x[:, first:].contiguous())
+    else:
+        numbers = counts.float()
+        for first in range(0, n, BLOCK):
+            yield first, numbers[:, first : first + BLOCK].T @ numbers[:, first:]
+
+
+@cache
+def bytes_multiply_exactly() -> bool:
+    """Whether this torch and this machine multiply matrices of int8 into int32 without loss, which is four times as fast.
+
+    Where a processor adds two products of bytes in 16 bits, the greatest ones are cut off.
+    """
+    greatest = torch.full((64, 64), 127, dtype=torch.int8)
+    try:
+        return bool((torch._int_mm(greatest, greatest) == 64 * 127**2).all())
+    except (AttributeError, RuntimeError):
+        return False
 
 
 class Recursive:

@@ -19,6 +19,7 @@ from pipeline.layer_spec import (
     PoolSpec,
     ReadoutSpec,
     ShortcutSpec,
+    TimeBinsSpec,
     TwoCompartmentSpec,
     spec_type,
 )
@@ -171,6 +172,8 @@ def format_after(spec: LayerSpec, format: Format) -> Format:
         return Format("decisions", (spec.n_out,), names=spec.names)
     if isinstance(spec, DelaySpec | ShortcutSpec):
         return format
+    if isinstance(spec, TimeBinsSpec):
+        return dataclasses.replace(format, shape=spec.shape_out, rate_hz=None)
     if isinstance(spec, PoolSpec):
         return dataclasses.replace(format, kind="graded" if spec.how == "average" else format.kind, shape=spec.shape_out)
     kind: Literal["spikes", "graded"] = "graded" if isinstance(spec, GRADED) else "spikes"

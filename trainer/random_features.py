@@ -13,7 +13,7 @@ from operators.batch_lif import BatchLIF, Episodes, as_episodes, shown
 from operators.bernoulli import BernoulliConfig
 from pipeline.chain import Chain
 from pipeline.contract import OperatorConfig
-from pipeline.layer_spec import RandomLIFSpec
+from pipeline.layer_spec import RandomLIFSpec, TimeBinsSpec
 from pipeline.packet import Format, Packet
 from trainer.data import nodes
 
@@ -39,14 +39,26 @@ class Features:
         self.seconds = 0.0  # spent on features so far
         self._spikes: dict[str, int] = {}
         self._ticks = 0
+        self._bins = 1, 1  # how many, and the ticks of one
 
     def add_layer(self, name: str, spec: RandomLIFSpec) -> None:
         """Put a layer behind those that are there."""
         self._layers[name] = BatchLIF(spec.lif())
         self._spikes[name] = 0
 
+    def add_bins(self, spec: TimeBinsSpec) -> None:
+        """Count the spikes of the last layer bin by bin. ValueError unless a bin is a whole number of ticks."""
+        if spec.bin_us % self._tick_us:
+            raise ValueError(f"a bin must be whole ticks of {self._tick_us / 1000:g} ms, got {spec.bin_us / 1000:g} ms")
+        self._bins = spec.bins, spec.bin_us // self._tick_us
+
     @property
     def n(self) -> int:
+        """Counts of an episode: the neurons of the last layer, times the bins."""
+        return self._units * self._bins[0]
+
+    @property
+    def _units(self) -> int:
         return list(self._layers.values())[-1].n_out
 
     def rates(self) -> dict[str, float]:
@@ -95,4 +107,4 @@ class Features:
         for number, layer in enumerate(self._layers.values(), 1):
             episodes = layer(episodes, ordered=number < len(self._layers))
             spikes.append(episodes.unit.size)
-        return episodes.counts(self.n), spikes, int(episodes.ticks.sum())
+        return episodes.counts(self._units, *self._bins), spikes, int(episodes.ticks.sum())

@@ -18,7 +18,7 @@ from trainer.data import labelled, split
 from trainer.linear_readout import LeastSquares, Linear, Recursive, descend
 from trainer.random_features import Features
 from trainer.recipe import RandomTraining, Recipe
-from trainer.recipe_layers import RandomLIFLayer, ReadoutLayer
+from trainer.recipe_layers import RandomLIFLayer, ReadoutLayer, TimeBinsLayer
 
 
 def train(recipe: Recipe, training: RandomTraining, resume: bool) -> Model:
@@ -35,10 +35,14 @@ def train(recipe: Recipe, training: RandomTraining, resume: bool) -> Model:
                         threads=training.threads)
     specs: dict[str, LayerSpec] = {}
     shape = features.format.shape
+    bins = hidden.pop() if isinstance(hidden[-1], TimeBinsLayer) else None
     for layer in hidden:
         spec = layer.spec(shape, training.seed + len(specs) if layer.seed is None else layer.seed, recipe.model.tick_us)
         specs[layer.name], shape = spec, (spec.n_out,)
         features.add_layer(layer.name, spec)
+    if bins is not None:
+        specs[bins.name] = told_apart = bins.spec(features.n)
+        features.add_bins(told_apart)
     began = time.monotonic()
     learnt = SOLVERS[training.solver](features, training, own, held, len(format.names))
     total = time.monotonic() - began
@@ -65,8 +69,10 @@ class Learnt(NamedTuple):
 def _layers(recipe: Recipe) -> list[Any]:
     """The recipe's layers, checked."""
     *hidden, out = recipe.model.layers
-    if not hidden or not all(isinstance(layer, RandomLIFLayer) for layer in hidden):
-        raise ValueError("training.method ransnn learns a readout behind random_lif layers: model.layers must be these")
+    random = hidden[:-1] if hidden and isinstance(hidden[-1], TimeBinsLayer) else hidden
+    if not random or not all(isinstance(layer, RandomLIFLayer) for layer in random):
+        raise ValueError("training.method ransnn learns a readout behind random_lif layers: model.layers must be these, and "
+                         "behind them time_bins if you like")
     if not isinstance(out, ReadoutLayer) or out.score != "spike_count" or out.learn:
         raise ValueError("training.method ransnn learns from counts: the last of model.layers must be a readout, "
                          "score: spike_count")

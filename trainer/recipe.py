@@ -21,6 +21,7 @@ from trainer.recipe_layers import (
     ReadoutLayer,
     RecurrentLIFLayer,
     SynapticDelayLayer,
+    TimeBinsLayer,
 )
 from trainer.recipe_neurons import AdaptiveLIFLayer, ResonateLayer, SRMLayer
 
@@ -38,7 +39,8 @@ Layer = Annotated[
     | ResonateLayer
     | ShortcutLayer
     | SRMLayer
-    | SynapticDelayLayer,
+    | SynapticDelayLayer
+    | TimeBinsLayer,
     Field(discriminator="type"),
 ]
 

@@ -21,6 +21,7 @@ from pipeline.layer_spec import (
     ReadoutSpec,
     RecurrentLIFSpec,
     SynapticDelaySpec,
+    TimeBinsSpec,
 )
 
 Begun = tuple[LayerSpec, dict[str, Any]]  # a spec, and the options of its module
@@ -174,6 +175,22 @@ class DelayLayer(Config):
         most = round(self.max_ms * 1000 / place.tick_us)
         delays = place.rng.integers(0, most + 1, place.n) if self.start == "uniform" else np.zeros(place.n, np.int64)
         return DelaySpec(delays * place.tick_us), {"max_ticks": most, "learn": self.learn}
+
+
+class TimeBinsLayer(Config):
+    """Tells bins of time apart: what comes behind weighs the spikes of each bin anew. See TimeBinsSpec."""
+
+    type: Literal["time_bins"] = "time_bins"
+    name: str = Field(description="name of the layer in the model file")
+    bin_ms: float = Field(gt=0, description="length of a bin")
+    bins: int = Field(ge=1, description="number of bins; the last one never ends")
+
+    def spec(self, n: int) -> TimeBinsSpec:
+        """The layer behind n units."""
+        return TimeBinsSpec(n, self.bins, round(self.bin_ms * 1000))
+
+    def begin(self, place: Place) -> Begun:
+        return self.spec(place.n), {}
 
 
 class ReadoutLayer(Config):

@@ -27,6 +27,7 @@ from pipeline.layer_spec.resonate import ResonateSpec
 from pipeline.layer_spec.shortcut import ShortcutSpec
 from pipeline.layer_spec.srm import SRMSpec
 from pipeline.layer_spec.synaptic_delay import SynapticDelaySpec
+from pipeline.layer_spec.time_bins import TimeBinsSpec
 from pipeline.layer_spec.two_compartment import TwoCompartmentSpec
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "Score",
     "ShortcutSpec",
     "SynapticDelaySpec",
+    "TimeBinsSpec",
     "TwoCompartmentSpec",
     "decay",
     "spec_type",
@@ -76,6 +78,7 @@ LayerSpec: TypeAlias = (
     | SRMSpec
     | RecurrentLIFSpec
     | SynapticDelaySpec
+    | TimeBinsSpec
     | TwoCompartmentSpec
 )
 SPECS: dict[str, type] = {
@@ -97,6 +100,7 @@ SPECS: dict[str, type] = {
     "srm": SRMSpec,
     "recurrent_lif": RecurrentLIFSpec,
     "synaptic_delay": SynapticDelaySpec,
+    "time_bins": TimeBinsSpec,
     "two_compartment": TwoCompartmentSpec,
 }
 

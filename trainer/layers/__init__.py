@@ -29,6 +29,7 @@ from pipeline.layer_spec import (
     ShortcutSpec,
     SRMSpec,
     SynapticDelaySpec,
+    TimeBinsSpec,
     TwoCompartmentSpec,
 )
 from trainer.layers.adaptive_lif import AdaptiveLIF
@@ -51,6 +52,7 @@ from trainer.layers.shortcut import Shortcut
 from trainer.layers.srm import SRM
 from trainer.layers.surrogates import SURROGATES, Surrogate, atan, fast_sigmoid
 from trainer.layers.synaptic_delay import SynapticDelay
+from trainer.layers.time_bins import TimeBins
 from trainer.layers.two_compartment import TwoCompartment
 
 __all__ = [
@@ -77,6 +79,7 @@ __all__ = [
     "Spiking",
     "Surrogate",
     "SynapticDelay",
+    "TimeBins",
     "TwoCompartment",
     "array",
     "atan",
@@ -106,6 +109,7 @@ Layer = (
     | Shortcut
     | SRM
     | SynapticDelay
+    | TimeBins
 )
 MODULES: dict[type, Callable[..., Layer]] = {  # of each kind of spec: its module, from the spec and options
     ConvLIFSpec: ConvLIF,
@@ -127,6 +131,7 @@ MODULES: dict[type, Callable[..., Layer]] = {  # of each kind of spec: its modul
     ShortcutSpec: Shortcut,
     SRMSpec: SRM,
     SynapticDelaySpec: SynapticDelay,
+    TimeBinsSpec: TimeBins,
 }
 
 
@@ -135,4 +140,4 @@ def build(spec: LayerSpec, tick_us: int, **options: Any) -> Layer:
     own = getattr(spec, "tick_us", None)
     if own not in (None, tick_us):
         raise ValueError(f"the layers of one network share a tick: want {tick_us} us, got {own} us")
-    return MODULES[type(spec)](spec, *([tick_us] if isinstance(spec, DelaySpec) else []), **options)
+    return MODULES[type(spec)](spec, *([tick_us] if isinstance(spec, DelaySpec | TimeBinsSpec) else []), **options)
