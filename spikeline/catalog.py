@@ -19,6 +19,7 @@ from operators.delay_motion import DelayMotionConfig
 from operators.ei_lif import EILIFConfig
 from operators.flatten import FlattenConfig
 from operators.flicker import FlickerConfig
+from operators.hold import HoldConfig
 from operators.hot_pixels import HotPixelsConfig
 from operators.latency import LatencyConfig
 from operators.lif import LIFConfig
@@ -111,6 +112,7 @@ SOURCES: dict[str, type[SourceConfig]] = {
 OPERATORS: dict[str, type[OperatorConfig]] = {
     "background_activity": BackgroundActivityConfig,
     "refractory": RefractoryConfig,
+    "hold": HoldConfig,
     "hot_pixels": HotPixelsConfig,
     "crop_pool": CropPoolConfig,
     "polarity": PolarityConfig,

@@ -183,6 +183,7 @@ OPERATORS = [
     OperatorExample({"type": "ei_lif", "model": MODEL, "layer": "balanced_driven"}, SOUND, misfit=DVS),
     OperatorExample({"type": "flicker", "min_hz": 50, "max_hz": 1000, "cycles": 1, "area": 2}),
     OperatorExample({"type": "flatten"}),
+    OperatorExample({"type": "hold", "tick_ms": 0.7}, SOUND, misfit=DVS),
     OperatorExample({"type": "hot_pixels", "window_ms": 10, "max_rate_hz": 250, "over_neighbours": 1.2, "mask": [[3, 4]]}),
     OperatorExample({"type": "hot_pixels", "window_ms": 4, "max_rate_hz": 500, "over_neighbours": 0}, HIDDEN),
     OperatorExample({"type": "latency", "window_ms": 7}, SOUND, misfit=DVS),

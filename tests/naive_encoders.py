@@ -48,6 +48,15 @@ def bernoulli(events: list[Event], span: Span, tick_us: int, scale: float = 1.0,
     ])  # fmt: skip
 
 
+def hold(events: list[Event], span: Span, tick_us: int) -> list[Event]:
+    return in_order([
+        (tick * tick_us, unit, value)
+        for tick in ticks_of(span, tick_us)
+        for unit, value in values_at(events, (tick + 1) * tick_us).items()
+        if abs(value) > 0
+    ])  # fmt: skip
+
+
 def poisson(
     events: list[Event], span: Span, tick_us: int, max_rate_hz: float, scale: float = 1.0, seed: int = 0
 ) -> list[Event]:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.bernoulli import BernoulliConfig
+from operators.hold import HoldConfig
 from operators.poisson import PoissonConfig
 from pipeline.packet import Format, Packet
 from tests import naive_encoders as naive
@@ -81,6 +82,19 @@ def test_a_rate_beyond_counting_is_refused() -> None:
         PoissonConfig(max_rate_hz=65_000)
 
 
+def test_a_held_picture_flows_as_a_current_until_its_values_change():
+    episode = Packet(0, 3500, np.array([0, 0, 2100]), np.array([1, 2, 1], np.uint32), np.array([0.5, float("nan"), 0], np.float32))
+    assert events_of(filtered(HoldConfig(), PICTURE, episode)) == [(0, 1, 0.5), (1000, 1, 0.5)]
+    assert HoldConfig(tick_ms=2).check(PICTURE) == replace(PICTURE, tick_us=2000, rate_hz=None)
+    with pytest.raises(ValueError, match="takes graded events, got spikes of shape 4"):
+        HoldConfig().check(Format("spikes", (4,)))
+
+
+def test_more_held_values_than_the_output_holds_come_out_whole():
+    format = Format("graded", (10_000,))
+    assert filtered(HoldConfig(), format, presented([1.0] * 10_000, 3000)).n == 30_000
+
+
 @st.composite
 def pictures(draw: st.DrawFn, format: Format) -> Packet:
     episode = draw(recordings(format, most=20))
@@ -95,6 +109,8 @@ def test_it_is_the_plain_truth_however_the_recording_is_cut(data: st.DataObject,
     cut, span = data.draw(cuts()), (episode.begin_us, episode.end_us)
     config = BernoulliConfig(tick_ms=tick_us / 1000, scale=0.5, seed=seed)
     assert events_of(filtered(config, PICTURE, episode, cut)) == naive.bernoulli(events_of(episode), span, tick_us, 0.5, seed)
+    assert events_of(filtered(HoldConfig(tick_ms=tick_us / 1000), PICTURE, episode, cut)) == naive.hold(
+        events_of(episode), span, tick_us)
     rate = PoissonConfig(tick_ms=tick_us / 1000, max_rate_hz=500_000, seed=seed)
     out = events_of(filtered(rate, PICTURE, episode, cut))
     assert out == naive.poisson(events_of(episode), span, tick_us, 500_000, 1.0, seed)
