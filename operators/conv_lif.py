@@ -90,10 +90,12 @@ def make(spec: ConvLIFSpec, upstream: Format) -> Callable[[State | None], ConvLI
 class Law:
     """What all operators of one layer share: the spec as the kernel takes it. Nothing of it ever changes."""
 
+    sum_type: type = np.float32  # of what the open tick adds up, where that stands apart from v
+
     def __init__(self, spec: ConvLIFSpec) -> None:
         from operators.kernels.conv_lif import fill_tables, run_ticks
 
-        self.run_ticks = run_ticks
+        self.run_ticks: Callable[..., int] = run_ticks
         self.pooled, self.n_out, self.c_out, self.tick_us = spec.pooled, spec.n_out, spec.c_out, spec.tick_us or 1
         self.c = spec.c_out // spec.groups
         pixels, sum_pixels = (int(np.prod(shape[1:])) for shape in (spec.shape_out, spec.shape_conv))
@@ -111,6 +113,12 @@ class Law:
         self.firing = spec.threshold, ceiling(cast(Any, spec))
         self.sites = sites_of(spec)
         self.windows = windows_of(spec)
+
+    def run(self, events: tuple[np.ndarray, ...], clock: np.ndarray, sums: Any, cells: Any, scratch: Any, most: np.ndarray,
+            out: Any) -> int:
+        """The kernel on the arrays of an operator, which it edits; how many spikes there are."""
+        return self.run_ticks(events, clock, self.modes, sums, self.sum_law, cells, self.law, self.sites, self.windows,
+                              self.firing, scratch, most, out)
 
 
 def sites_of(spec: ConvLIFSpec) -> tuple[np.ndarray, ...]:
@@ -173,7 +181,8 @@ class ConvLIF:
     def __init__(self, law: Law, state: State | None) -> None:
         self._law, self._tick_us = law, law.tick_us
         self._v, self._last = np.zeros(law.n_out, np.float32), np.full(law.cells, -1, np.int64)
-        self._sums, self._fed_at = np.zeros(law.sums * law.c, np.float32), np.full(law.sums, -1, np.int64)
+        self._sums: np.ndarray
+        self._sums, self._fed_at = np.zeros(law.sums * law.c, law.sum_type), np.full(law.sums, -1, np.int64)
         self._clock = np.zeros(9, np.int64)  # as the kernel has it
         self._started, self._end_us, self._out_us, self._spikes = 0, 0, 0, 0
         if state is not None:
@@ -246,8 +255,7 @@ class ConvLIF:
         sums, cells = (self._sums, self._fed_at, self._fed), (self._v, self._last, self._touched)
         parts: list[tuple[np.ndarray, np.ndarray]] = []
         while clock[FULL]:
-            n = law.run_ticks(events, clock, law.modes, sums, law.sum_law, cells, law.law, law.sites, law.windows, law.firing,
-                              self._scratch, self._most, self._out)
+            n = law.run(events, clock, sums, cells, self._scratch, self._most, self._out)
             if n:
                 parts.append((self._out[0][:n].copy(), self._out[1][:n].copy()))
                 self._spikes += n

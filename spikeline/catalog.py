@@ -31,6 +31,7 @@ from operators.poisson import PoissonConfig
 from operators.polarity import PolarityConfig
 from operators.pool import PoolConfig
 from operators.probe import ProbeConfig
+from operators.quantised_conv_lif import QuantisedConvLIFConfig
 from operators.quantised_lif import QuantisedLIFConfig
 from operators.random_lif import RandomLIFConfig
 from operators.rate_limit import RateLimitConfig
@@ -119,6 +120,7 @@ OPERATORS: dict[str, type[OperatorConfig]] = {
     "stcf": StcfConfig,
     "arbiter_lines": ArbiterLinesConfig,
     "flicker": FlickerConfig,
+    "quantised_conv_lif": QuantisedConvLIFConfig,
     "quantised_lif": QuantisedLIFConfig,
     "rate_limit": RateLimitConfig,
     "orient": OrientConfig,

@@ -26,6 +26,7 @@ from pipeline.layer_spec import (
     LinearAttentionSpec,
     MPSLIFSpec,
     PoolSpec,
+    QuantisedConvLIFSpec,
     QuantisedLIFSpec,
     RandomLIFSpec,
     ReadoutSpec,
@@ -37,6 +38,7 @@ from pipeline.layer_spec import (
     TimeBinsSpec,
     TwoCompartmentSpec,
 )
+from pipeline.layer_spec.quantised_conv import pack_filters
 from pipeline.layer_spec.quantised_lif import pack, quantise
 from pipeline.model_file import Model, save_model
 from pipeline.packet import Format, Packet
@@ -215,6 +217,7 @@ OPERATORS = [
     OperatorExample({"type": "pool", "model": MODEL, "layer": "pool"}, misfit=HIDDEN),
     OperatorExample({"type": "time_bins", "bin_ms": 7.3, "bins": 4}),
     OperatorExample({"type": "time_bins", "model": MODEL, "layer": "bins"}, Format("graded", (12,))),
+    OperatorExample({"type": "quantised_conv_lif", "model": MODEL, "layer": "conv_one_bit"}, misfit=SOUND),
     OperatorExample({"type": "quantised_lif", "model": MODEL, "layer": "one_bit"}, misfit=SOUND),
     OperatorExample({"type": "quantised_lif", "model": MODEL, "layer": "four_bits"}, HIDDEN, misfit=DVS),
     OperatorExample({"type": "rate_limit", "max_rate_hz": 3000, "burst": 5}),
@@ -377,6 +380,12 @@ def quantised(weight: np.ndarray, bits: int, tau_ms: np.ndarray, reset: Reset = 
     return QuantisedLIFSpec(pack(codes, bits), scale, tau_ms, np.array(1.0), bits, 1000, reset)
 
 
+def one_bit_convolution(rng: np.random.Generator) -> QuantisedConvLIFSpec:
+    codes = np.where(rng.random((3, 2, 3, 3)) < 0.4, -1, 1)
+    return QuantisedConvLIFSpec(pack_filters(codes, 1), rng.uniform(0.1, 0.4, 3), rng.uniform(2, 20, 3), np.array(1.0), 1,
+                                DVS.shape, (3, 3), 1000, (2, 2), (1, 1), bias=rng.uniform(-0.1, 0.05, 3))
+
+
 def write_model(folder: Path) -> None:
     save_model(folder / "model.safetensors", model())
 
@@ -413,6 +422,7 @@ def model() -> Model:
         "identity": ReadoutSpec("spike_count", tuple(f"unit {number}" for number in range(12))),
         "membrane": ReadoutSpec("membrane", NAMES, score, tau_ms=long_ms, tick_us=1000, temperature=0.5),
         "softmax_sum": ReadoutSpec("softmax_sum", NAMES, score, rng.normal(0, 0.1, 3), tau_ms=tau_ms[:3], tick_us=2000),
+        "conv_one_bit": one_bit_convolution(np.random.default_rng(9)),
         "one_bit": quantised(wide, 1, long_ms),
         "four_bits": quantised(narrow, 4, tau_ms, reset="to_zero"),
         "smoothed": MPSLIFSpec(wide, tau_ms, one, 0.4, 1700),

@@ -40,9 +40,11 @@ def windows(spec: ConvLIFSpec, site: Site) -> list[Site]:
             if 0 <= y - oy * down < high and 0 <= x - ox * right < wide]
 
 
-def conv_lif(spec: ConvLIFSpec, episode: Packet) -> tuple[list[tuple[int, int]], dict[Site, np.float32]]:
+def conv_lif(spec: ConvLIFSpec, episode: Packet,
+             scale: np.ndarray | None = None) -> tuple[list[tuple[int, int]], dict[Site, np.float32]]:
     """The spikes (t_us, unit) and v at the end. All neurons of a pixel and group move together: at a tick in which an event
-    reaches one of them, or after which silence could bring one to its threshold, over all ticks since they last did."""
+    reaches one of them, or after which silence could bring one to its threshold, over all ticks since they last did.
+    scale: that of quantised_conv_lif, whose codes are the weights of `spec`, and whose sums are Python integers."""
     tick_us, per_group = spec.tick_us or 1, spec.c_out // spec.groups
     inputs, first = by_tick(episode, tick_us), episode.begin_us // tick_us
     one = [LIFSpec([[0]], spec.tau_ms[o], spec.threshold[o], spec.tick_us, spec.reset,
@@ -68,6 +70,10 @@ def conv_lif(spec: ConvLIFSpec, episode: Packet) -> tuple[list[tuple[int, int]],
             for o, y, x in run:
                 window = [(o, y * down + dy, x * right + dx) for dy in range(high) for dx in range(wide)]
                 v[o, y, x] = v[o, y, x] + max(sums.get(site, f32(0)) for site in window)
+        elif scale is not None:
+            codes = [found for _, unit, _ in inputs.get(tick, ()) for found in sites(spec, unit)]
+            for o, y, x in run:
+                v[o, y, x] = v[o, y, x] + scale[o] * f32(sum(int(code) for to, code in codes if to == (o, y, x)))
         else:
             for _, unit, value in inputs.get(tick, ()):
                 for site, w in sites(spec, unit):

@@ -83,7 +83,8 @@ def test_a_rate_beyond_counting_is_refused() -> None:
 
 
 def test_a_held_picture_flows_as_a_current_until_its_values_change():
-    episode = Packet(0, 3500, np.array([0, 0, 2100]), np.array([1, 2, 1], np.uint32), np.array([0.5, float("nan"), 0], np.float32))
+    values = np.array([0.5, float("nan"), 0], np.float32)
+    episode = Packet(0, 3500, np.array([0, 0, 2100]), np.array([1, 2, 1], np.uint32), values)
     assert events_of(filtered(HoldConfig(), PICTURE, episode)) == [(0, 1, 0.5), (1000, 1, 0.5)]
     assert HoldConfig(tick_ms=2).check(PICTURE) == replace(PICTURE, tick_us=2000, rate_hz=None)
     with pytest.raises(ValueError, match="takes graded events, got spikes of shape 4"):

@@ -24,6 +24,7 @@ from trainer.recipe_layers import (
     TimeBinsLayer,
 )
 from trainer.recipe_neurons import AdaptiveLIFLayer, ResonateLayer, SRMLayer
+from trainer.recipe_quantised import QuantisedConvLIFLayer, QuantisedLIFLayer
 
 Layer = Annotated[
     LIFLayer
@@ -33,6 +34,8 @@ Layer = Annotated[
     | DelayLayer
     | MPSLIFLayer
     | PoolLayer
+    | QuantisedConvLIFLayer
+    | QuantisedLIFLayer
     | RandomLIFLayer
     | ReadoutLayer
     | RecurrentLIFLayer
@@ -89,6 +92,8 @@ class Training(Method):
     target_shares: tuple[float, float] = Field((0.2, 0.02), description="num_spikes: spikes a tick of the true and a false class")
     guidance_weight: float = Field(0.0, ge=0, description="weight of the guidance of each step by the next (TASG); 0: none")
     guidance_temperature: float = Field(2.0, gt=0, description="temperature of the scores there")
+    start: FilePath | None = Field(
+        None, description="model file whose layers of the same names training starts from; quantised ones from float ones too")
     activation: Literal["spike", "relu"] = Field(
         "spike", description="relu: rectified units on the mean input, a teacher for spiking networks; no pipeline runs it")
     teacher: FilePath | None = Field(None, description="model file of a teacher whose scores every step learns; none: no teacher")

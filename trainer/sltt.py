@@ -14,26 +14,26 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from trainer.data import Batch
-from trainer.layers import LIF, ConvLIF, Pool, QuantisedLIF, Readout, Shortcut
+from trainer.layers import LIF, ConvLIF, Pool, QuantisedConvLIF, QuantisedLIF, Readout, Shortcut
 from trainer.layers.parts import Decay
 from trainer.layers.spike import spike
 from trainer.losses import divergence
 from trainer.network import Network
 from trainer.recipe import Training
 
-NEURONS = (LIF, ConvLIF, QuantisedLIF)  # which have current, decay, threshold, reset and surrogate
+NEURONS = (LIF, ConvLIF, QuantisedConvLIF, QuantisedLIF)  # which have current, decay, threshold, reset and surrogate
 
 
 class ByTick:
-    """A network of lif, conv_lif, quantised_lif, pool and shortcut layers and a spike_count or membrane readout, run tick by
-    tick. ValueError for any other."""
+    """A network of lif, conv_lif, their quantised kinds, pool and shortcut layers and a spike_count or membrane readout, run tick
+    by tick. ValueError for any other."""
 
     def __init__(self, network: Network) -> None:
         self._hidden = list(network.layers.items())[:-1]
         for name, layer in self._hidden:
             if not isinstance(layer, (*NEURONS, Pool, Shortcut)):
-                raise ValueError(f"gradient: sltt trains lif, conv_lif and quantised_lif layers, {name!r} is a "
-                                 f"{type(layer).__name__}; use gradient: full")
+                raise ValueError(f"gradient: sltt trains lif and conv_lif layers and their quantised kinds, {name!r} "
+                                 f"is a {type(layer).__name__}; use gradient: full")
         readout = network.readout
         if not isinstance(readout, Readout) or readout.score not in ("spike_count", "membrane"):
             raise ValueError("gradient: sltt needs a readout whose score is spike_count or membrane; use gradient: full")
@@ -93,7 +93,7 @@ class ByTick:
         return (torch.rand_like(state) >= share) / (1 - share) if share else torch.ones(())
 
     @staticmethod
-    def _fire(layer: LIF | ConvLIF | QuantisedLIF, x: Tensor, before: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _fire(layer: LIF | ConvLIF | QuantisedConvLIF | QuantisedLIF, x: Tensor, before: Tensor | None) -> tuple[Tensor, Tensor]:
         threshold = layer.threshold()
         current = layer.current(x[None])[0]
         v = current if before is None else layer.decay() * before + current

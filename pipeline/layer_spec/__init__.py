@@ -19,6 +19,7 @@ from pipeline.layer_spec.lif import LIFSpec, Reset
 from pipeline.layer_spec.linear_attention import LinearAttentionSpec
 from pipeline.layer_spec.mps_lif import MPSLIFSpec
 from pipeline.layer_spec.pool import PoolSpec
+from pipeline.layer_spec.quantised_conv import QuantisedConvLIFSpec
 from pipeline.layer_spec.quantised_lif import QuantisedLIFSpec
 from pipeline.layer_spec.random_lif import RandomLIFSpec
 from pipeline.layer_spec.readout import ReadoutSpec, Score
@@ -43,6 +44,7 @@ __all__ = [
     "LinearAttentionSpec",
     "MPSLIFSpec",
     "PoolSpec",
+    "QuantisedConvLIFSpec",
     "QuantisedLIFSpec",
     "RandomLIFSpec",
     "ReadoutSpec",
@@ -71,6 +73,7 @@ LayerSpec: TypeAlias = (
     | MPSLIFSpec
     | RandomLIFSpec
     | PoolSpec
+    | QuantisedConvLIFSpec
     | QuantisedLIFSpec
     | ReadoutSpec
     | ResonateSpec
@@ -93,6 +96,7 @@ SPECS: dict[str, type] = {
     "mps_lif": MPSLIFSpec,
     "random_lif": RandomLIFSpec,
     "pool": PoolSpec,
+    "quantised_conv_lif": QuantisedConvLIFSpec,
     "quantised_lif": QuantisedLIFSpec,
     "readout": ReadoutSpec,
     "resonate": ResonateSpec,

@@ -21,6 +21,7 @@ from pipeline.layer_spec import (
     LinearAttentionSpec,
     MPSLIFSpec,
     PoolSpec,
+    QuantisedConvLIFSpec,
     QuantisedLIFSpec,
     RandomLIFSpec,
     ReadoutSpec,
@@ -43,6 +44,7 @@ from trainer.layers.linear_attention import LinearAttention
 from trainer.layers.mps_lif import MPSLIF
 from trainer.layers.parts import Positive, Spiking, array, tensor
 from trainer.layers.pool import Pool
+from trainer.layers.quantised_conv import QuantisedConvLIF
 from trainer.layers.quantised_lif import QuantisedLIF
 from trainer.layers.random_lif import RandomLIF
 from trainer.layers.readout import Readout
@@ -70,6 +72,7 @@ __all__ = [
     "LinearAttention",
     "Pool",
     "Positive",
+    "QuantisedConvLIF",
     "QuantisedLIF",
     "RandomLIF",
     "Readout",
@@ -102,6 +105,7 @@ Layer = (
     | MPSLIF
     | RandomLIF
     | Pool
+    | QuantisedConvLIF
     | QuantisedLIF
     | Readout
     | RecurrentLIF
@@ -124,6 +128,7 @@ MODULES: dict[type, Callable[..., Layer]] = {  # of each kind of spec: its modul
     MPSLIFSpec: MPSLIF,
     RandomLIFSpec: RandomLIF,
     PoolSpec: Pool,
+    QuantisedConvLIFSpec: QuantisedConvLIF,
     QuantisedLIFSpec: QuantisedLIF,
     ReadoutSpec: Readout,
     RecurrentLIFSpec: RecurrentLIF,

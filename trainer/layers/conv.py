@@ -24,14 +24,16 @@ class ConvLIF(Spiking):
     x (T, B, c_in * height * width) counts -> spikes (T, B, c_out * height * width) of 0 and 1; see LIF for the gradient.
 
     batch_norm: the currents of a channel are normalised over the batch in training, and by what was seen in training when
-    evaluated; the exported spec has the normalisation folded into weight and bias. They start with a deviation of norm_gain.
+    evaluated; the exported spec has the normalisation folded into weight and bias. They start with a deviation of
+    norm_gain and a mean of norm_shift.
     normalised (Cordone, Miramond, Ferrante 2021, "Learning from event cameras with sparse spiking convolutional neural networks",
     section III): v <- d v + (1 - d) c, a spike where v >= threshold n, v <- v - threshold n, n being the sum of the squared
     weights of the channel. The exported spec is a plain one: weight (1 - d) and threshold n.
     """
 
     def __init__(self, spec: ConvLIFSpec, *, learn_tau: bool = False, learn_threshold: bool = False, batch_norm: bool = False,
-                 norm_gain: float = 1.0, normalised: bool = False, surrogate: str = "atan") -> None:
+                 norm_gain: np.ndarray | float = 1.0,
+                 norm_shift: np.ndarray | float = 0.0, normalised: bool = False, surrogate: str = "atan") -> None:
         super().__init__()
         if spec.tick_us is None:
             raise ValueError("only a layer on a tick can be trained, got one in event mode (tick_us None)")
@@ -42,12 +44,13 @@ class ConvLIF(Spiking):
         self.like, self.tick_us, self.reset, self.surrogate = spec, spec.tick_us, spec.reset, SURROGATES[surrogate]
         self.normalised = normalised
         self.weight = nn.Parameter(tensor(spec.weight))
-        self.bias = None if spec.bias is None else nn.Parameter(tensor(spec.bias))
+        self.bias = None if spec.bias is None or batch_norm else nn.Parameter(tensor(spec.bias))
         self.tau_ms = Positive(spec.tau_ms, learn=learn_tau)
         self.own_threshold = Positive(spec.threshold, learn=learn_threshold)
         self.norm = nn.BatchNorm2d(spec.c_out) if batch_norm else None
         if self.norm is not None:
-            nn.init.constant_(self.norm.weight, norm_gain)
+            self.norm.weight.data[:] = torch.as_tensor(norm_gain)
+            self.norm.bias.data[:] = torch.as_tensor(norm_shift)
 
     def forward(self, x: Tensor) -> Tensor:
         spikes, _ = _Scan.apply(self.current(x), self.decay(), self.threshold(), self.reset, self.surrogate)

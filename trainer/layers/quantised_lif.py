@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,14 +22,15 @@ class QuantisedLIF(Spiking):
     the rounding counts as the identity where |w / scale| is at most the greatest code, and has no slope beyond (Bengio, Leonard
     and Courville 2013, "Estimating or propagating gradients through stochastic neurons", section 4; clipped as in Hubara et al.
     2016, "Binarized neural networks", eq. 4). The float weight lives in training alone. x (T, B, n_in) -> spikes (T, B, n_out).
+    weight: the float weights to start with; none: the multiples of the scale that the spec has.
     """
 
-    def __init__(self, spec: QuantisedLIFSpec, *, learn_scale: bool = False, learn_tau: bool = False,
-                 learn_threshold: bool = False, surrogate: str = "atan") -> None:  # fmt: skip
+    def __init__(self, spec: QuantisedLIFSpec, *, weight: np.ndarray | None = None, learn_scale: bool = False,
+                 learn_tau: bool = False, learn_threshold: bool = False, surrogate: str = "atan") -> None:  # fmt: skip
         super().__init__()
         self.tick_us, self.reset, self.bits, self.surrogate = spec.tick_us, spec.reset, spec.bits, SURROGATES[surrogate]
         self.scale = Positive(spec.scale, learn=learn_scale)
-        self.weight = nn.Parameter(tensor(spec.codes() * spec.scale))
+        self.weight = nn.Parameter(tensor(spec.codes() * spec.scale if weight is None else weight))
         self.tau_ms = Positive(spec.tau_ms, learn=learn_tau)
         self.threshold = Positive(spec.threshold, learn=learn_threshold)
 
@@ -49,20 +51,22 @@ class QuantisedLIF(Spiking):
         scale = self.scale()
         ratio = self.weight / scale
         straight = ratio.clamp(-GREATEST[self.bits], GREATEST[self.bits])
-        return scale * (x @ (self.codes(ratio).detach() + (straight - straight.detach())))  # the codes to the bit
-
-    def codes(self, ratio: Tensor) -> Tensor:
-        if self.bits == 1:
-            return torch.where(ratio < 0, -1.0, 1.0)
-        if self.bits == 2:
-            return ratio.sign() * (ratio.abs() > 0.5)
-        return ratio.round().clamp(-GREATEST[self.bits], GREATEST[self.bits])
+        return scale * (x @ (codes_of(ratio, self.bits).detach() + (straight - straight.detach())))  # the codes to the bit
 
     def decay(self) -> Tensor:
         return Decay.apply(self.tau_ms(), self.tick_us)
 
     def spec(self) -> QuantisedLIFSpec:
         scale = self.scale().detach()
-        packed = pack(array(self.codes(self.weight / scale)), self.bits)
+        packed = pack(array(codes_of(self.weight / scale, self.bits)), self.bits)
         return QuantisedLIFSpec(packed, array(scale), array(self.tau_ms()), array(self.threshold()), self.bits, self.tick_us,
                                 self.reset)  # fmt: skip
+
+
+def codes_of(ratio: Tensor, bits: int) -> Tensor:
+    """The codes that weights are rounded to, given weight / scale."""
+    if bits == 1:
+        return torch.where(ratio < 0, -1.0, 1.0)
+    if bits == 2:
+        return ratio.sign() * (ratio.abs() > 0.5)
+    return ratio.round().clamp(-GREATEST[bits], GREATEST[bits])
