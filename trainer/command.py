@@ -16,10 +16,10 @@ from pipeline.chain import Chain
 from pipeline.config import Catalog
 from pipeline.layer_spec import DelaySpec, spec_type
 from pipeline.model_file import Model, load_model, save_model
-from trainer import ransnn, surrogate
+from trainer import eventprop, ransnn, surrogate
 from trainer.data import labelled, nodes
 from trainer.parity import Report, check
-from trainer.recipe import RandomTraining, Recipe, read_recipe
+from trainer.recipe import EventTraining, RandomTraining, Recipe, read_recipe
 
 
 def train(recipe: Path, overrides: Sequence[str], resume: bool, catalog: Catalog) -> Model:
@@ -46,6 +46,8 @@ def _trained(recipe: Recipe, resume: bool) -> Model:
     training = recipe.training
     if isinstance(training, RandomTraining):
         return ransnn.train(recipe, training, resume)
+    if isinstance(training, EventTraining):
+        return eventprop.train(recipe, training, resume)
     return surrogate.train(recipe, training, resume)
 
 

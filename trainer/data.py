@@ -122,15 +122,15 @@ class Batches:
         chain, self.format = nodes(operators, format)
         self._chain, self._episodes, self._tick_us, self._size = Chain(chain), episodes, tick_us, size
         self._seed, self._augment, self._alike = seed, augment, alike
-        self._kept: dict[int, Sample] = {}
+        self._kept: dict[int, Any] = {}
 
     def __len__(self) -> int:
         return -(-len(self._episodes) // self._size)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Any]:
         return self._batches(np.arange(len(self._episodes)), self._plain)
 
-    def at(self, epoch: int) -> Iterator[Batch]:
+    def at(self, epoch: int) -> Iterator[Any]:
         rng = np.random.default_rng([self._seed, epoch])
         order = rng.permutation(len(self._episodes))
         if self._alike > 1:
@@ -147,20 +147,23 @@ class Batches:
         whole = order.size // self._size * self._size
         return np.concatenate([rng.permutation(order[:whole].reshape(-1, self._size)).ravel(), order[whole:]])
 
-    def _batches(self, order: np.ndarray, sample: Callable[[int], Sample]) -> Iterator[Batch]:
+    def _batches(self, order: np.ndarray, sample: Callable[[int], Any]) -> Iterator[Any]:
         for first in range(0, order.size, self._size):
-            yield collate([sample(index) for index in order[first : first + self._size].tolist()], self.format.size)
+            yield self._collated([sample(index) for index in order[first : first + self._size].tolist()])
 
-    def _plain(self, index: int) -> Sample:
+    def _collated(self, samples: list[Any]) -> Any:
+        return collate(samples, self.format.size)
+
+    def _plain(self, index: int) -> Any:
         if index not in self._kept:
             self._kept[index] = self._encoded(self._episodes[index])
         return self._kept[index]
 
-    def _augmented(self, index: int, epoch: int) -> Sample:
+    def _augmented(self, index: int, epoch: int) -> Any:
         assert self._augment is not None
         return self._encoded(self._augment(self._episodes[index], np.random.default_rng([self._seed, epoch, index])))
 
-    def _encoded(self, episode: Packet) -> Sample:
+    def _encoded(self, episode: Packet) -> Any:
         return encode(episode, self._chain, self._tick_us, self.format.size)
 
 

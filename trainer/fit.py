@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,98 +19,53 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from trainer.data import Batch, Batches
+from trainer.event_network import EventNetwork
 from trainer.layers import MPSLIF
 from trainer.losses import LOSSES, distillation, guidance
 from trainer.network import Network, Outcome
 from trainer.progress import Progress
-from trainer.recipe import Training
+from trainer.recipe import GradientTraining, Training
 from trainer.sltt import ByTick
 from trainer.teacher import Teacher
 
+AnyNetwork = Network | EventNetwork
 
-class Classifier(L.LightningModule):
-    """Trains a network to classify at the end of a sample, and while it is still coming in.
 
-    With a teacher, teacher_weight says how far its lesson takes the place of L(final scores).
+class Learner(L.LightningModule):
+    """Trains a network by gradients of a loss at the end of each sample; what all such methods share."""
 
-    loss = L(final scores) + early_weight * mean over decision times of L(scores then) + guidance_weight * guidance +
-    rate_weight * mean over neurons of (excess of the firing rate over rate_most)^2 / rate_most^2, L being the training's loss.
-    """
-
-    def __init__(self, network: Network, training: Training, batches_an_epoch: int,
-                 teacher: Teacher | None = None) -> None:
+    def __init__(self, network: AnyNetwork, training: GradientTraining, batches_an_epoch: int) -> None:
         super().__init__()
         self.network, self.training_options, self.batches_an_epoch = network, training, batches_an_epoch
-        self.teacher = teacher
-        self.by_tick = ByTick(network) if training.gradient == "sltt" else None
-        self.automatic_optimization = self.by_tick is None
 
-    def training_step(self, batch: Batch, index: int) -> Tensor:
-        if self.by_tick is not None:
-            return self._step_by_tick(self.by_tick, batch)
+    def training_step(self, batch: Any, index: int) -> Tensor:
         outcome = self.network(batch.x, batch.ticks)
         loss = self.loss(outcome, batch)
-        accuracy = (outcome.final().argmax(1) == batch.labels).float().mean()
+        self.note(loss, outcome.final(), batch)
+        return loss
+
+    def loss(self, outcome: Any, batch: Any) -> Tensor:
+        """The loss of the final scores."""
+        options = self.training_options
+        return LOSSES[options.loss](outcome.final(), batch.labels, outcome.ends, options)  # type: ignore[arg-type]
+
+    def note(self, loss: Tensor, scores: Tensor, batch: Any) -> None:
+        accuracy = (scores.argmax(1) == batch.labels).float().mean()
         self.log_dict({"train_loss": loss.detach(), "train_accuracy": accuracy}, on_step=False, on_epoch=True,
                       batch_size=batch.labels.shape[0])
-        return loss
 
-    def _step_by_tick(self, by_tick: ByTick, batch: Batch) -> Tensor:
-        """The step of SLTT: the gradients of the ticks add up, then the parameters move once."""
-        options, optimizer, schedule = self.training_options, self.optimizers(), self.lr_schedulers()
-        ticks = None if options.sltt_ticks is None else torch.randperm(batch.x.shape[0])[: options.sltt_ticks]
-        optimizer.zero_grad()  # type: ignore[union-attr]
-        taught = None if self.teacher is None else self.teacher.scores(batch)
-        loss, scores, _ = by_tick.backward(batch, options, ticks, taught)
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), options.clip)
-        optimizer.step()  # type: ignore[union-attr]
-        schedule.step()  # type: ignore[union-attr, call-arg]
-        accuracy = (scores.argmax(1) == batch.labels).float().mean()
-        self.log_dict({"train_loss": loss, "train_accuracy": accuracy}, on_step=False, on_epoch=True,
-                      batch_size=batch.labels.shape[0])
-        return loss
-
-    def loss(self, outcome: Outcome, batch: Batch) -> Tensor:
-        options = self.training_options
-        of = LOSSES[options.loss]
-        loss = of(outcome.final(), batch.labels, outcome.ends, options)
-        if self.teacher is not None:
-            taught, score = self.teacher.scores(batch), self.network.readout.score
-            told = distillation(outcome, taught, score, self.decision_ticks(), options.teacher_temperature)
-            loss = (1 - options.teacher_weight) * loss + options.teacher_weight * told
-        if options.early_weight:
-            scores, labels, ticks = early(outcome, batch.labels, self.decision_ticks())
-            if labels.numel():
-                loss = loss + options.early_weight * of(scores, labels, ticks, options)
-        if options.guidance_weight:
-            step = guidance(outcome, self.network.readout.score, self.decision_ticks(), options.guidance_temperature)
-            loss = loss + options.guidance_weight * step
-        for rate in outcome.rates().values():
-            excess = torch.relu(rate / options.rate_most - 1)
-            loss = loss + options.rate_weight * (excess**2).mean()
-        return loss
-
-    def decision_ticks(self) -> int:
-        return max(1, round(self.training_options.every_ms * 1000 / self.network.tick_us))
-
-    def validation_step(self, batch: Batch, index: int) -> None:
+    def validation_step(self, batch: Any, index: int) -> None:
         outcome = self.network(batch.x, batch.ticks)
-        final = outcome.final()
-        figures = {"val_loss": LOSSES[self.training_options.loss](final, batch.labels, outcome.ends, self.training_options),
-                   "val_accuracy": (final.argmax(1) == batch.labels).float().mean()}
+        figures = {"val_loss": Learner.loss(self, outcome, batch),
+                   "val_accuracy": (outcome.final().argmax(1) == batch.labels).float().mean()}
         figures |= {f"rate_{name}": rate.mean() for name, rate in outcome.rates().items()}
         figures |= {f"alpha_{name}": layer.alpha().detach() for name, layer in self.network.layers.items()
                     if isinstance(layer, MPSLIF)}
         self.log_dict(figures, batch_size=batch.labels.shape[0])
 
     def on_train_epoch_start(self) -> None:
-        """All randomness of an epoch follows from the seed and its number; the smear of delays shrinks to none."""
+        """All randomness of an epoch follows from the seed and its number."""
         torch.manual_seed(np.random.SeedSequence([self.training_options.seed, self.current_epoch]).generate_state(1)[0].item())
-        options, epoch = self.training_options, self.current_epoch
-        moving = max(1, round(options.epochs * (1 - options.settle_share)))
-        for delay in self.network.delays():
-            sigma = options.delay_sigma_ticks * (0.5 / options.delay_sigma_ticks) ** (epoch / max(1, moving - 1))
-            delay.sigma.fill_(sigma if epoch < moving and delay.delay_ticks.requires_grad else 0.0)
 
     def on_train_batch_end(self, *_: Any) -> None:
         for delay in self.network.delays():
@@ -129,20 +84,96 @@ class Classifier(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
+class Classifier(Learner):
+    """Trains a network, by surrogate gradients, to classify at the end of a sample, and while it is still coming in.
+
+    With a teacher, teacher_weight says how far its lesson takes the place of L(final scores).
+
+    loss = L(final scores) + early_weight * mean over decision times of L(scores then) + guidance_weight * guidance +
+    rate_weight * mean over neurons of excess^2, L being the training's loss and the excess that of the firing rate over
+    rate_most, or its lack below rate_least, as a share of that bound.
+    """
+
+    network: Network
+    training_options: Training
+
+    def __init__(self, network: Network, training: Training, batches_an_epoch: int) -> None:
+        super().__init__(network, training, batches_an_epoch)
+        self.teacher = None if training.teacher is None else Teacher(training.teacher, network.readout.names, network.tick_us)
+        self.by_tick = ByTick(network) if training.gradient == "sltt" else None
+        self.automatic_optimization = self.by_tick is None
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        if self.by_tick is None:
+            return super().training_step(batch, index)
+        return self._step_by_tick(self.by_tick, batch)
+
+    def _step_by_tick(self, by_tick: ByTick, batch: Batch) -> Tensor:
+        """The step of SLTT: the gradients of the ticks add up, then the parameters move once."""
+        options, optimizer, schedule = self.training_options, self.optimizers(), self.lr_schedulers()
+        ticks = None if options.sltt_ticks is None else torch.randperm(batch.x.shape[0])[: options.sltt_ticks]
+        optimizer.zero_grad()  # type: ignore[union-attr]
+        taught = None if self.teacher is None else self.teacher.scores(batch)
+        loss, scores, _ = by_tick.backward(batch, options, ticks, taught)
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), options.clip)
+        optimizer.step()  # type: ignore[union-attr]
+        schedule.step()  # type: ignore[union-attr, call-arg]
+        self.note(loss, scores, batch)
+        return loss
+
+    def loss(self, outcome: Outcome, batch: Batch) -> Tensor:
+        options = self.training_options
+        of = LOSSES[options.loss]
+        loss = super().loss(outcome, batch)
+        if self.teacher is not None:
+            taught, score = self.teacher.scores(batch), self.network.readout.score
+            told = distillation(outcome, taught, score, self.decision_ticks(), options.teacher_temperature)
+            loss = (1 - options.teacher_weight) * loss + options.teacher_weight * told
+        if options.early_weight:
+            scores, labels, ticks = early(outcome, batch.labels, self.decision_ticks())
+            if labels.numel():
+                loss = loss + options.early_weight * of(scores, labels, ticks, options)
+        if options.guidance_weight:
+            step = guidance(outcome, self.network.readout.score, self.decision_ticks(), options.guidance_temperature)
+            loss = loss + options.guidance_weight * step
+        for rate in outcome.rates().values():
+            loss = loss + options.rate_weight * out_of_bounds(rate, options.rate_least, options.rate_most)
+        return loss
+
+    def decision_ticks(self) -> int:
+        return max(1, round(self.training_options.every_ms * 1000 / self.network.tick_us))
+
+    def on_train_epoch_start(self) -> None:
+        """The smear of delays shrinks to none."""
+        super().on_train_epoch_start()
+        options, epoch = self.training_options, self.current_epoch
+        moving = max(1, round(options.epochs * (1 - options.settle_share)))
+        for delay in self.network.delays():
+            sigma = options.delay_sigma_ticks * (0.5 / options.delay_sigma_ticks) ** (epoch / max(1, moving - 1))
+            delay.sigma.fill_(sigma if epoch < moving and delay.delay_ticks.requires_grad else 0.0)
+
+
+def out_of_bounds(rate: Tensor, least: float, most: float) -> Tensor:
+    """The mean over neurons of the square of how far a rate is out of its bounds, as a share of the bound; least 0: no such."""
+    beyond = torch.relu(rate / most - 1) ** 2
+    return beyond.mean() if not least else (beyond + torch.relu(1 - rate / least) ** 2).mean()
+
+
 @dataclass(frozen=True)
 class Fitted:
     """A trained network in the state that was selected, and the epoch (from 1) it comes from."""
 
-    network: Network
+    network: AnyNetwork
     epoch: int
     epochs: int
 
 
-def fit(network: Network, training: Training, train: Batches, validation: Iterable[Batch] | None, folder: Path,
-        resume: bool = False) -> Fitted:
+def fit(network: AnyNetwork, training: GradientTraining, train: Batches, validation: Iterable[Any] | None, folder: Path,
+        resume: bool = False, learner: Callable[..., Learner] = Classifier) -> Fitted:
     """Train `network` and put it in the selected state. Checkpoints and logs go to `folder`; `resume` goes on from its last.ckpt.
 
-    The state selected is that of least validation loss, or the last one without validation or with `select: last`.
+    learner: what makes the module that trains it. The state selected is that of least validation loss, or the last one without
+    validation or with `select: last`.
     """
     last = folder / "last.ckpt"
     if resume and not last.exists():
@@ -151,9 +182,7 @@ def fit(network: Network, training: Training, train: Batches, validation: Iterab
         for stale in folder.glob("*.ckpt"):
             stale.unlink()
     _quiet()
-    names = network.readout.names
-    teacher = None if training.teacher is None else Teacher(training.teacher, names, network.tick_us)
-    module = Classifier(network, training, len(train), teacher)
+    module = learner(network, training, len(train))
     best = validation is not None and training.select == "best"
     # The last is written last: a run killed between the two repeats the epoch and finds the same best.
     keep = [ModelCheckpoint(folder, filename=name, monitor=monitor, save_top_k=1, enable_version_counter=False)
@@ -174,7 +203,7 @@ def fit(network: Network, training: Training, train: Batches, validation: Iterab
 class _Epochs:
     """The training batches of the epoch that the module is in."""
 
-    def __init__(self, batches: Batches, module: Classifier) -> None:
+    def __init__(self, batches: Batches, module: Learner) -> None:
         self._batches, self._module = batches, module
 
     def __len__(self) -> int:
@@ -193,9 +222,9 @@ def early(outcome: Outcome, labels: Tensor, every: int) -> tuple[Tensor, Tensor,
     return scores[inside], labels[None, :].expand(times.shape[0], -1)[inside], times[:, None].expand_as(inside)[inside]
 
 
-def _groups(network: Network, options: Training) -> list[dict[str, Any]]:
-    """Weights decay; delays, taus, thresholds, biases and normalisations do not. Delays step in ticks."""
-    delays = [m.delay_ticks for m in network.delays() if m.delay_ticks.requires_grad]
+def _groups(network: AnyNetwork, options: GradientTraining) -> list[dict[str, Any]]:
+    """Weights decay; delays, taus, thresholds, biases and normalisations do not. Delays have a step of their own."""
+    delays = [p for m in network.delays() for name, p in m.named_parameters() if name.startswith("delay_") and p.requires_grad]
     named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
     weights = [p for name, p in named if name.endswith("weight") and ".norm." not in name]
     constants = [p for name, p in named if name.endswith(("log_factor", "logit"))]

@@ -26,6 +26,7 @@ from pipeline.layer_spec import (
 from pipeline.model_file import Model
 from pipeline.packet import Format, Packet, decisions, join
 from trainer.data import cells
+from trainer.event_network import EventNetwork, EventReadout, trains, whole_us
 from trainer.layers import Layer, Readout, Shortcut, Spiking, build
 
 RunLayer = Callable[[LayerSpec, Format, Packet], Packet]
@@ -86,14 +87,39 @@ def check(model: Model, episodes: Iterable[Packet], run: RunLayer = runtime) -> 
     """Compare `run` with the torch modules of `model` on episodes of the model's input, each layer fed the reference's input.
 
     A spike may differ where |v - threshold| < 1e-5 * max(1, the largest |v| of that neuron so far): it is reported, the
-    reference's spike is imposed on that neuron, which puts its v where the reference's is, and counting goes on.
+    reference's spike is imposed on that neuron, which puts its v where the reference's is, and counting goes on. Layers in
+    continuous time fire the runtime's own spikes in training: theirs must be equal in all microseconds.
     """
+    if any(getattr(spec, "tick_us", 0) is None for name, spec in model.layers.items() if not isinstance(spec, ReadoutSpec)):
+        return check_events(model, episodes, run)
     tick_us = next(tick_us for spec in model.layers.values() if (tick_us := getattr(spec, "tick_us", None)))
     layers = {name: build(spec, tick_us).eval() for name, spec in model.layers.items()}
     report = Report(spikes={name: 0 for name, layer in layers.items() if isinstance(layer, Spiking)})
     for episode in episodes:
         report.episodes += 1
         _check_episode(model, layers, dataclasses.replace(episode, last=True), tick_us, run, report)
+    return report
+
+
+@torch.no_grad()
+def check_events(model: Model, episodes: Iterable[Packet], run: RunLayer) -> Report:
+    """`check` of a model in continuous time, whose modules are those of an EventNetwork."""
+    network = EventNetwork(model.layers)
+    report = Report(spikes={name: 0 for name, spec in model.layers.items() if not isinstance(spec, DelaySpec | ReadoutSpec)})
+    for episode in episodes:
+        report.episodes += 1
+        x, packet, format = trains([episode]), dataclasses.replace(episode, last=True), model.input
+        for name, spec in model.layers.items():
+            packet = dataclasses.replace(run(spec, format, packet), last=True)
+            if isinstance(spec, ReadoutSpec):
+                scores, after = network.readout(x)[0], format_after(spec, format)
+                _compare_scores(scores, network.readout, packet, after, report, episode.episode)
+                break
+            x, format = network.layers[name](x), format_after(spec, format)
+            if name in report.spikes:
+                report.spikes[name] += packet.n
+            if not (np.array_equal(whole_us(x.ms), packet.t_us) and np.array_equal(x.unit.numpy(), packet.unit)):
+                report.moved.append(name)
     return report
 
 
@@ -157,12 +183,18 @@ def compare_spikes(layer: Spiking, x: Tensor, reference: Tensor, episode: int, n
 
 def _compare_decisions(layer: Readout, x: Tensor, alone: Tensor, packet: Packet, format: Format, report: Report,
                        episode: int) -> None:
+    _compare_scores(layer(x)[-1, 0], layer, packet, format, report, episode, alone[-1, 0])
+
+
+def _compare_scores(scores: Tensor, layer: Readout | EventReadout, packet: Packet, format: Format, report: Report, episode: int,
+                    alone: Tensor | None = None) -> None:
+    """scores (classes,): of the layer fed the reference's input; alone: of the network end to end, if that is another."""
     final = list(decisions(packet, format))
     if not final:
         return
-    own = torch.softmax(layer(x)[-1, 0].double() / layer.temperature, dim=0)
+    own = torch.softmax(scores.double() / layer.temperature, dim=0)
     report.scores = max(report.scores, float((own - torch.from_numpy(final[-1].scores.astype(np.float64))).abs().max()))
-    if int(alone[-1, 0].argmax()) != final[-1].index:
+    if int((scores if alone is None else alone).argmax()) != final[-1].index:
         report.decided_otherwise.append(episode)
 
 

@@ -67,10 +67,9 @@ class Method(Config):
     threads: int = Field(1, ge=1, description="threads; another number may give other last bits")
 
 
-class Training(Method):
-    """How to train by surrogate gradients through time."""
+class GradientTraining(Method):
+    """What the ways to train by gradients of a loss share."""
 
-    method: Literal["surrogate"] = "surrogate"
     epochs: int = Field(100, ge=1, description="passes over the training samples")
     batch: int = Field(64, ge=1, description="samples a step")
     alike: int = Field(1, ge=1, description="batches drawn together and shared out by length, which saves padding; 1: none")
@@ -80,12 +79,20 @@ class Training(Method):
     delay_learning_rate: float = Field(0.1, gt=0, description="AdamW step of delays, in ticks; falls as a cosine")
     weight_decay: float = Field(1e-4, ge=0, description="AdamW decay of weights")
     clip: float = Field(1.0, gt=0, description="greatest norm of a gradient")
-    dropout: float = Field(0.0, ge=0, lt=1, description="share of a layer's neurons silenced for a sample")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread over all classes")
-    surrogate: Literal["atan", "fast_sigmoid", "rectangle", "slayer", "triangle"] = Field(
-        "atan", description="what stands for the slope of a spike")
     loss: Literal["cross_entropy", "spikemax", "num_spikes"] = Field(
         "cross_entropy", description="of final and early scores; the other two count spikes and want a readout without weights")
+    score_scale: float = Field(1.0, gt=0, description="scores are divided by this in the loss")
+    select: Literal["best", "last"] = Field("best", description="state exported: least validation loss, or the last epoch")
+
+
+class Training(GradientTraining):
+    """How to train by surrogate gradients through time."""
+
+    method: Literal["surrogate"] = "surrogate"
+    dropout: float = Field(0.0, ge=0, lt=1, description="share of a layer's neurons silenced for a sample")
+    surrogate: Literal["atan", "fast_sigmoid", "rectangle", "slayer", "triangle"] = Field(
+        "atan", description="what stands for the slope of a spike")
     gradient: Literal["full", "sltt"] = Field(
         "full", description="full: through time; sltt: tick by tick, in memory that does not grow with the samples' length")
     sltt_ticks: int | None = Field(None, ge=1, description="sltt: random ticks of a batch that are differentiated; none: all")
@@ -99,14 +106,24 @@ class Training(Method):
     teacher: FilePath | None = Field(None, description="model file of a teacher whose scores every step learns; none: no teacher")
     teacher_weight: float = Field(1.0, ge=0, le=1, description="the teacher's part in the loss; 1: it takes the labels' place")
     teacher_temperature: float = Field(1.0, gt=0, description="temperature of the scores there")
-    score_scale: float = Field(1.0, gt=0, description="scores are divided by this in the loss")
     every_ms: float = Field(50.0, gt=0, description="the loss also counts decisions at every such time before the end")
     early_weight: float = Field(0.5, ge=0, description="weight of the decisions before the end; 0: the end alone")
+    rate_least: float = Field(0.0, ge=0, description="spikes a tick of a neuron below which it is pushed; 0: never")
     rate_most: float = Field(0.1, gt=0, description="spikes a tick of a neuron above which it is held back")
-    rate_weight: float = Field(0.1, ge=0, description="weight of that restraint")
+    rate_weight: float = Field(0.1, ge=0, description="weight of both restraints")
     delay_sigma_ticks: float = Field(3.0, gt=0, description="width of the smear that lets delays move, at the start; ends at 0.5")
     settle_share: float = Field(0.25, ge=0, lt=1, description="last share of the epochs, with delays in whole ticks and at rest")
-    select: Literal["best", "last"] = Field("best", description="state exported: least validation loss, or the last epoch")
+
+
+class EventTraining(GradientTraining):
+    """How to train by EventProp: exact gradients of spike times, in continuous time. tick_ms is that of the readout alone."""
+
+    method: Literal["eventprop"]
+    delay_learning_rate: float = Field(0.2, gt=0, description="AdamW step of delays, in ms; falls as a cosine")
+    loss: Literal["cross_entropy"] = Field("cross_entropy", description="of the final scores")
+    least_hz: float = Field(1.0, ge=0, description="a neuron that fires less often in a batch is nudged: no gradient reaches it")
+    most_hz: float = Field(200.0, gt=0, description="so is one that fires more often")
+    nudge: float = Field(0.02, ge=0, description="what that adds to, or takes off, its weights, in deviations of the layer's")
 
 
 class RandomTraining(Method):
@@ -130,10 +147,10 @@ class RandomTraining(Method):
 
 
 AnyTraining = Annotated[
-    Annotated[Training, Tag("surrogate")] | Annotated[RandomTraining, Tag("ransnn")],
+    Annotated[Training, Tag("surrogate")] | Annotated[RandomTraining, Tag("ransnn")] | Annotated[EventTraining, Tag("eventprop")],
     Discriminator(
         lambda options: options.get("method", "surrogate") if isinstance(options, dict) else getattr(options, "method", None),
-        custom_error_type="method", custom_error_message="method must be surrogate or ransnn",
+        custom_error_type="method", custom_error_message="method must be surrogate, ransnn or eventprop",
     ),
 ]
 

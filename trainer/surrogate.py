@@ -15,7 +15,7 @@ from trainer.calibration import best_temperature
 from trainer.data import Augment, Batch, Batches, labelled, split
 from trainer.fit import Fitted, early, fit
 from trainer.network import Network
-from trainer.recipe import Recipe, Training
+from trainer.recipe import GradientTraining, Recipe, Training
 from trainer.start import start
 
 START_SAMPLES = 256  # whose statistics scale the first weights
@@ -34,7 +34,7 @@ def train(recipe: Recipe, training: Training, resume: bool) -> Model:
     if training.activation != "spike":
         metrics["activation"] = training.activation
     if recipe.test is not None:
-        tested = figures(fitted, _tests(recipe, training), "test", every)
+        tested = figures(fitted, tried(recipe, training), "test", every)
         metrics |= {key: tested[key] for key in ("test_accuracy", "test_episodes", "test_accuracy_after_ms")}
     return Model(data.format, network.specs(), f"{recipe.train.type}, {data.samples} episodes", metrics)
 
@@ -50,8 +50,8 @@ class Gathered:
     samples: int
 
 
-def gather(recipe: Recipe, training: Training) -> Gathered:
-    """Read and encode what a recipe trains on. ValueError when there is nothing to learn from it."""
+def gather(recipe: Recipe, training: GradientTraining, batches: type[Batches] = Batches) -> Gathered:
+    """Read and encode what a recipe trains on, in `batches`. ValueError when there is nothing to learn from it."""
     own, format = labelled(recipe.train, "train")
     if recipe.validation is not None:
         held, other = labelled(recipe.validation, "validation")
@@ -63,7 +63,7 @@ def gather(recipe: Recipe, training: Training) -> Gathered:
     for episode in own:
         classes.setdefault(episode.label, []).append(episode)
     change: Augment | None = partial(_augmented, recipe.augmentation, format, classes) if recipe.augmentation.any() else None
-    make = partial(Batches, operators=recipe.operators, format=format, tick_us=recipe.model.tick_us)
+    make = partial(batches, operators=recipe.operators, format=format, tick_us=recipe.model.tick_us)
     train = make(own, size=training.batch, seed=training.seed, augment=change, alike=training.alike)
     if train.format.kind == "decisions":
         raise ValueError("operators must leave events to learn from, they give decisions")
@@ -71,9 +71,10 @@ def gather(recipe: Recipe, training: Training) -> Gathered:
     return Gathered(train, make(held, size=training.batch) if held else None, first, train.format, len(own) + len(held))
 
 
-def _tests(recipe: Recipe, training: Training) -> Batches:
+def tried(recipe: Recipe, training: GradientTraining, batches: type[Batches] = Batches) -> Batches:
+    """The test episodes."""
     episodes, format = labelled(recipe.test, "test")
-    return Batches(episodes, recipe.operators, format, recipe.model.tick_us, training.batch)
+    return batches(episodes, recipe.operators, format, recipe.model.tick_us, training.batch)
 
 
 def _augmented(augmentation: Any, format: Format, classes: dict[int, list[Packet]], episode: Packet, rng: Any) -> Packet:
@@ -98,7 +99,7 @@ def fit_temperature(network: Network, batches: Iterable[Batch], training: Traini
 def figures(fitted: Fitted, batches: Iterable[Batch], kind: str, every: int) -> dict[str, Any]:
     """What the network reaches: accuracy at the end and after every `every` ticks, and spikes a neuron and tick of every spiking
     layer. A sample that is over by then counts with its final scores."""
-    network = fitted.network.eval()
+    network: Any = fitted.network.eval()
     count = 0
     right: list[list[int]] = []  # of every batch, after each step and at the end
     rates: dict[str, list[float]] = {}
