@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 from pipeline.config_errors import ConfigErrors  # noqa: E402
 from pipeline.layer_spec import spec_type  # noqa: E402
 from spikeline.catalog import make_catalog  # noqa: E402
-from trainer.fit import Classifier  # noqa: E402
+from trainer.fit import Classifier, out_of_bounds  # noqa: E402
 from trainer.layers import SURROGATES  # noqa: E402
 from trainer.losses import guidance, num_spikes, spikemax  # noqa: E402
 from trainer.network import Outcome  # noqa: E402
@@ -128,3 +128,13 @@ def test_a_readout_without_weights_wants_a_neuron_a_class(tmp_path):
     data = gather(options, options.training)
     with pytest.raises(ValueError, match="want 3 units, got 4"):
         start(options.model, options.training, data.format.names, data.first)
+
+
+def test_rates_are_held_between_two_bounds_and_free_inside_of_them():
+    rate = torch.tensor([0.0, 0.05, 0.1, 0.2], requires_grad=True)
+    loss = out_of_bounds(rate, 0.05, 0.1)
+    assert loss.item() == pytest.approx((1 + 0 + 0 + 1) / 4)
+    loss.backward()
+    assert rate.grad[0] < 0 < rate.grad[3]
+    assert rate.grad[1:3].tolist() == [0, 0]
+    assert out_of_bounds(rate, 0.0, 0.1).item() == pytest.approx(1 / 4)
