@@ -19,7 +19,7 @@ from sources.shd import ShdConfig
 SPLITS = {"train": 0.6, "validation": 0.2, "test": 0.2}
 EVIDENCE = 2  # spikes that a unit should have in every sample
 OFFENDERS = 0.01  # share of samples that may be dropped to keep one unit
-RIDGE = 1e-3
+PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # of the classifier of counts, in variances of a feature
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +67,7 @@ def build(paths: Sequence[Path], folder: Path, *, bins: int = 100, length_s: flo
         origin = np.arange(data.units) if name == "whole" else units
         for split, chosen in splits.items():
             _write(folder / f"{name}_{split}.h5", kind.only(chosen), length_s / bins, origin)
-        control[name] = count_accuracy(kind.only(splits["train"]), kind.only(splits["test"]))
+        control[name] = count_accuracy(*(kind.only(splits[split]) for split in SPLITS))
     return {"samples_read": len(data.cells), "samples_kept": int(sum(s.size for s in splits.values())), "units": int(units.size),
             "bins": bins, "bin_ms": length_s / bins * 1000, "least_spikes": least.tolist(),
             "classes": int(np.unique(data.labels).size), "count_only_accuracy": control,
@@ -140,18 +140,23 @@ def _thinned(data: Binned, least: np.ndarray, rng: np.random.Generator) -> Binne
     return Binned(found, data.labels, data.units, data.bins, data.names)
 
 
-def count_accuracy(train: Binned, test: Binned) -> float:
+def count_accuracy(train: Binned, validation: Binned, test: Binned) -> float:
     """The test accuracy of a linear classifier that knows how often each unit fired, and nothing else: one-hot targets
-    regressed on standardised counts by ridge. On counts that are all equal it can only name one class: chance."""
+    regressed on standardised counts by ridge, the penalty being the best on validation: with about as many units as samples a
+    slight one hides what counts tell. On counts that are all equal it can only name one class: chance."""
     x, y = train.counts().astype(np.float64), train.labels
     mean, scale = x.mean(0), x.std(0)
     scale[scale == 0] = 1
     x = np.column_stack([(x - mean) / scale, np.ones(len(x))])
     classes = np.unique(y)
     target = (y[:, None] == classes).astype(np.float64)
-    weight = np.linalg.solve(x.T @ x + RIDGE * len(x) * np.eye(x.shape[1]), x.T @ target)
-    seen = np.column_stack([(test.counts() - mean) / scale, np.ones(len(test.labels))])
-    return float((classes[np.argmax(np.round(seen @ weight, 9), 1)] == test.labels).mean())
+    weights = [np.linalg.solve(x.T @ x + penalty * len(x) * np.eye(x.shape[1]), x.T @ target) for penalty in PENALTIES]
+
+    def right(weight: np.ndarray, data: Binned) -> float:
+        seen = np.column_stack([(data.counts() - mean) / scale, np.ones(len(data.labels))])
+        return float((classes[np.argmax(np.round(seen @ weight, 9), 1)] == data.labels).mean())
+
+    return right(max(weights, key=lambda weight: right(weight, validation)), test)
 
 
 def _write(path: Path, data: Binned, bin_s: float, origin: np.ndarray) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from sources.shd import ShdConfig
-from spikeline.timing_sets import build
+from spikeline.timing_sets import Binned, build, count_accuracy
 from tests.writers_samples import write_shd
 
 CLASSES, EACH, BINS = 3, 25, 20
@@ -90,3 +90,17 @@ def test_the_command_prints_the_control(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "spike counts alone on norm  0.333" in done.stdout
     assert json.loads((tmp_path / "f.json").read_text())["test"] == 15
+
+
+def test_counts_that_tell_the_class_are_found_to_do_so_among_as_many_units_as_samples():
+    rng = np.random.default_rng(5)
+
+    def drawn(n: int) -> Binned:
+        labels = np.arange(n) % 3
+        unit = np.arange(90)
+        told = 4 * ((unit < 12) & (unit % 3 == labels[:, None]))
+        spikes = 4 + told + rng.integers(-3, 4, (n, 90))
+        cells = [np.concatenate([number * 20 + np.arange(count) for number, count in enumerate(own)]) for own in spikes]
+        return Binned(cells, labels, 90, 20, ("x", "y", "z"))
+
+    assert count_accuracy(drawn(90), drawn(90), drawn(300)) > 0.85
