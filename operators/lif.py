@@ -100,8 +100,8 @@ class Law:
         """Masks of spikes, their times, and what comes out: t_us and unit. Whoever takes it puts it back into `rooms`."""
         if self.rooms:
             return self.rooms.pop()
-        masks, length = (MASKS, self.lanes // 32), self.room + self.slack
-        return np.empty(masks, np.uint32), np.empty(MASKS, np.int64), np.empty(length, np.int64), np.empty(length, np.uint32)
+        masks, length = (MASKS, self.lanes // 64), self.room + self.slack
+        return np.empty(masks, np.uint64), np.empty(MASKS, np.int64), np.empty(length, np.int64), np.empty(length, np.uint32)
 
 
 def rounded_up(n: int, step: int) -> int:

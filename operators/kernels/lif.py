@@ -2,15 +2,14 @@
 
 Loads bound it, so a pass over v does as much as it can: up to eight rows of weights are added in one, in the order of
 their events, and the pass that adds the first four also does the reset of the tick before and the decay. A group that is not full
-is filled up with the last row of `weight`, -0.0, which changes no bit. Who fires is one comparison of vectors, kept as masks of
-32 units; the masks of up to `fired.shape[0]` ticks become spikes together, so that no guess at a spike holds up the next tick's
-loads.
+is filled up with the last row of `weight`, -0.0, which changes no bit. Who fires is one comparison of vectors, kept as masks; those
+of up to `fired.shape[0]` ticks become spikes together (kernels/spike_masks.py).
 
 v (lanes,) float32: the membranes, edited; lanes is n_out rounded up to 64. clock (5,) int64, edited: the last tick begun, whether
 it is open, whether some v >= ceiling after the one before, the first tick not to close, the next event.
 weight (n_in + 1, columns) float32: columns is n_out rounded up to 32, the last row -0.0. threshold, ceiling (lanes,) float32: inf
 behind n_out. bias (lanes,) float32, or (0,) for none. rate, kept: see decay_by. zero: 0. bits (32,) uint32: 2^c.
-t_us, unit, value (n,): the events; value (0,) for spikes. fired (ticks, lanes / 32) uint32, fired_us (ticks,) int64: working
+t_us, unit, value (n,): the events; value (0,) for spikes. fired (ticks, lanes / 64) uint64, fired_us (ticks,) int64: working
 memory. out_t_us, out_unit: what comes out, with SLACK entries behind that may be written to.
 """
 
@@ -23,19 +22,18 @@ import math
 import numpy as np
 from numba import njit
 
+from operators.kernels.spike_masks import BITS, READ_F4, READ_U4, SLACK, set_masks, write_spikes
+
+__all__ = ["BITS", "SLACK", "fill_kept", "run_ticks"]
+
 LAST, OPEN, UNSETTLED, STOP, CURSOR = 0, 1, 2, 3, 4  # the entries of `clock`
 
-READ_I8, READ_U4 = "Array(int64, 1, 'C', readonly=True)", "Array(uint32, 1, 'C', readonly=True)"
-READ_F4, READ_F8 = "Array(float32, 1, 'C', readonly=True)", "Array(float64, 1, 'C', readonly=True)"
+READ_I8, READ_F8 = "Array(int64, 1, 'C', readonly=True)", "Array(float64, 1, 'C', readonly=True)"
 MATRIX = "Array(float32, 2, 'C', readonly=True)"
 SIGNATURE = (
     f"int64(float32[::1], int64[::1], {MATRIX}, {READ_F4}, {READ_F4}, {READ_F4}, {READ_F8}, {MATRIX}, int64, int64, int64, "
-    f"float32, {READ_U4}, {READ_I8}, {READ_U4}, {READ_F4}, uint32[:, ::1], int64[::1], int64[::1], uint32[::1])"
+    f"float32, {READ_U4}, {READ_I8}, {READ_U4}, {READ_F4}, uint64[:, ::1], int64[::1], int64[::1], uint32[::1])"
 )
-SLACK = 3  # entries behind the room for spikes that may be written to
-DE_BRUIJN = 0x077CB531  # times a power of two: its place stands in the upper five of the lower 32 bits
-BITS = (np.uint64(1) << np.arange(32, dtype=np.uint64)).astype(np.uint32)
-PLACES = np.argsort((BITS.astype(np.int64) * DE_BRUIJN >> 27) & 31).astype(np.int64)
 
 
 @njit("float64(int64, float64, int64)", cache=True)
@@ -112,43 +110,6 @@ def settle(v, threshold, ceiling, to_zero):
     for j in range(v.shape[0]):
         found |= v[j] >= ceiling[j]
     return found
-
-
-@njit(f"void(float32[::1], {READ_F4}, {READ_U4}, uint32[:, ::1], int64)", cache=True)
-def set_masks(v, threshold, bits, fired, tick):
-    """Bit c of fired[tick, w] <- whether unit 32 w + c has v >= threshold.
-
-    Sixteen units at a time, a length that is known and so becomes one vector, into four sums that do not wait for each other.
-    """
-    for block in range(v.shape[0] // 64):
-        j, p, q, r, s = 64 * block, np.uint32(0), np.uint32(0), np.uint32(0), np.uint32(0)
-        for c in range(16):
-            p = np.uint32(p | (bits[c] if v[j + c] >= threshold[j + c] else np.uint32(0)))
-            q = np.uint32(q | (bits[c + 16] if v[j + c + 16] >= threshold[j + c + 16] else np.uint32(0)))
-            r = np.uint32(r | (bits[c] if v[j + c + 32] >= threshold[j + c + 32] else np.uint32(0)))
-            s = np.uint32(s | (bits[c + 16] if v[j + c + 48] >= threshold[j + c + 48] else np.uint32(0)))
-        fired[tick, 2 * block], fired[tick, 2 * block + 1] = p | q, r | s
-
-
-@njit("int64(uint32[:, ::1], int64[::1], int64, int64[::1], uint32[::1], int64)", cache=True)
-def write_spikes(fired, fired_us, ticks, out_t_us, out_unit, written):
-    """Turns the first `ticks` rows of masks into spikes behind the `written` ones, in order of (t, unit); returns the new number.
-
-    Bit c of fired[k, w]: unit 32 w + c fired at fired_us[k]. Three are written at a time whether there are as many or not,
-    because a loop that ends after each spike is mispredicted: what is written behind the last one is overwritten or ignored.
-    `written` is never below 0: asking tells the compiler that it indexes from the front.
-    """
-    for k in range(ticks):
-        for w in range(fired.shape[1]):
-            mask = np.int64(fired[k, w])
-            while mask and written >= 0:
-                for _ in range(3):
-                    lowest = mask & -mask
-                    out_t_us[written] = fired_us[k]
-                    out_unit[written] = 32 * w + PLACES[(lowest * DE_BRUIJN >> 27) & 31]
-                    written += mask != 0
-                    mask ^= lowest
-    return written
 
 
 @njit(SIGNATURE, cache=True)

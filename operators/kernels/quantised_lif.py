@@ -35,8 +35,10 @@ from operators.kernels.lif import (
     reset,
     settle,
 )
+from operators.kernels.spike_masks import SLACK, set_masks, write_spikes
 
-SLACK = 8  # entries behind the room for spikes that may be written to
+__all__ = ["GROUP", "SLACK", "run_ticks"]
+
 GROUP = 16  # events that are picked at a time
 READ_I1 = "Array(int8, 2, 'C', readonly=True)"
 SIGNATURE = (
@@ -59,45 +61,6 @@ def add_sums(v, sums, scale):
     for j in range(v.shape[0]):
         v[j] += scale[j] * np.float32(sums[j])
         sums[j] = 0
-
-
-@njit(f"void(float32[::1], {READ_F4}, {READ_U4}, uint64[:, ::1], int64)", cache=True)
-def set_masks(v, threshold, bits, fired, tick):
-    """Bit c of fired[tick, w] <- whether unit 64 w + c has v >= threshold."""
-    no = np.uint32(0)
-    for block in range(fired.shape[1]):
-        j, low, high = 64 * block, no, no
-        for c in range(16):
-            low |= bits[c] if v[j + c] >= threshold[j + c] else no
-            low |= bits[c + 16] if v[j + c + 16] >= threshold[j + c + 16] else no
-            high |= bits[c] if v[j + c + 32] >= threshold[j + c + 32] else no
-            high |= bits[c + 16] if v[j + c + 48] >= threshold[j + c + 48] else no
-        fired[tick, block] = np.uint64(low) | np.uint64(high) << np.uint64(32)
-
-
-@njit("int64(uint64[:, ::1], int64[::1], int64, int64[::1], uint32[::1], int64)", cache=True)
-def write_spikes(fired, fired_us, ticks, out_t_us, out_unit, written):
-    """Turns the first `ticks` rows of masks into spikes behind the `written` ones, in order of (t, unit); returns the new number.
-
-    It is write_spikes of kernels/lif.py for masks of 64 units, four at a time, and their times eight at a time. The place of a
-    single bit is its exponent as a float64: 1023 more than the place, which is one less than a multiple of 64.
-    """
-    to = np.uint64(written)
-    for k in range(ticks):
-        begin = to
-        for w in range(fired.shape[1]):
-            mask = fired[k, w]
-            while mask:
-                for _ in range(4):
-                    rest = mask & (mask - np.uint64(mask != 0))
-                    out_unit[to] = 64 * w + (((np.float64(mask ^ rest).view(np.int64) >> 52) + 1) & 63)
-                    to += np.uint64(mask != 0)
-                    mask = rest
-        while begin < to:
-            for c in range(8):
-                out_t_us[begin + np.uint64(c)] = fired_us[k]
-            begin += np.uint64(8)
-    return np.int64(to)
 
 
 @njit([SIGNATURE.format(few="int8"), SIGNATURE.format(few="int16")], cache=True)
