@@ -2,8 +2,8 @@
 
 Loads bound it, so a pass over v does as much as it can: up to eight rows of weights are added in one, in the order of
 their events, and the pass that adds the first four also does the reset of the tick before and the decay. A group that is not full
-is filled up with the last row of `weight`, -0.0, which changes no bit. Who fires is one comparison of vectors, kept as masks; those
-of up to `fired.shape[0]` ticks become spikes together (kernels/spike_masks.py).
+is filled up with the last row of `weight`, -0.0, which changes no bit. Who fires is one comparison of vectors, kept as masks;
+those of up to `fired.shape[0]` ticks become spikes together (kernels/spike_masks.py).
 
 v (lanes,) float32: the membranes, edited; lanes is n_out rounded up to 64. clock (5,) int64, edited: the last tick begun, whether
 it is open, whether some v >= ceiling after the one before, the first tick not to close, the next event.
