@@ -36,7 +36,7 @@ def set_masks(v, threshold, bits, fired, tick):
         fired[tick, w] = np.uint64(p | q) | np.uint64(r | s) << np.uint64(32)
 
 
-@njit("uint64(uint64)", cache=True, inline="always")
+@njit("uint64(uint64)", cache=True)
 def ones(mask):
     """How many bits are set, in the form that compilers know as one instruction."""
     mask = mask - (mask >> ONE & PAIRS)
