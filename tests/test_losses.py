@@ -12,9 +12,9 @@ torch = pytest.importorskip("torch")
 from pipeline.config_errors import ConfigErrors  # noqa: E402
 from pipeline.layer_spec import spec_type  # noqa: E402
 from spikeline.catalog import make_catalog  # noqa: E402
-from trainer.fit import Classifier, out_of_bounds  # noqa: E402
+from trainer.fit import Classifier  # noqa: E402
 from trainer.layers import SURROGATES  # noqa: E402
-from trainer.losses import guidance, num_spikes, spikemax  # noqa: E402
+from trainer.losses import guidance, num_spikes, out_of_bounds, spikemax  # noqa: E402
 from trainer.network import Outcome  # noqa: E402
 from trainer.recipe import Training, read_recipe  # noqa: E402
 from trainer.start import start  # noqa: E402

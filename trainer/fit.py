@@ -21,12 +21,13 @@ from torch import Tensor
 from trainer.data import Batch, Batches
 from trainer.event_network import EventNetwork
 from trainer.layers import MPSLIF
-from trainer.losses import LOSSES, distillation, guidance
+from trainer.losses import LOSSES, distillation, guidance, out_of_bounds
 from trainer.network import Network, Outcome
 from trainer.progress import Progress
 from trainer.recipe import GradientTraining, Training
 from trainer.sltt import ByTick
 from trainer.teacher import Teacher
+from trainer.truncated import InChunks
 
 AnyNetwork = Network | EventNetwork
 
@@ -101,25 +102,30 @@ class Classifier(Learner):
         super().__init__(network, training, batches_an_epoch)
         self.teacher = None if training.teacher is None else Teacher(training.teacher, network.readout.names, network.tick_us)
         self.by_tick = ByTick(network) if training.gradient == "sltt" else None
-        self.automatic_optimization = self.by_tick is None
+        self.in_chunks = InChunks(network, training.truncate_ticks) if training.gradient == "truncated" else None
+        self.automatic_optimization = training.gradient == "full"
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        if self.by_tick is None:
+        if self.automatic_optimization:
             return super().training_step(batch, index)
-        return self._step_by_tick(self.by_tick, batch)
-
-    def _step_by_tick(self, by_tick: ByTick, batch: Batch) -> Tensor:
-        """The step of SLTT: the gradients of the ticks add up, then the parameters move once."""
-        options, optimizer, schedule = self.training_options, self.optimizers(), self.lr_schedulers()
-        ticks = None if options.sltt_ticks is None else torch.randperm(batch.x.shape[0])[: options.sltt_ticks]
+        optimizer, schedule = self.optimizers(), self.lr_schedulers()
         optimizer.zero_grad()  # type: ignore[union-attr]
-        taught = None if self.teacher is None else self.teacher.scores(batch)
-        loss, scores, _ = by_tick.backward(batch, options, ticks, taught)
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), options.clip)
+        loss, scores = self._backward(batch)
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.training_options.clip)
         optimizer.step()  # type: ignore[union-attr]
         schedule.step()  # type: ignore[union-attr, call-arg]
         self.note(loss, scores, batch)
         return loss
+
+    def _backward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The loss and the final scores; the gradients of ticks, or of chunks of them, have added up in the parameters."""
+        options = self.training_options
+        if self.in_chunks is not None:
+            return self.in_chunks.backward(batch, options, self.decision_ticks())
+        assert self.by_tick is not None
+        ticks = None if options.sltt_ticks is None else torch.randperm(batch.x.shape[0])[: options.sltt_ticks]
+        taught = None if self.teacher is None else self.teacher.scores(batch)
+        return self.by_tick.backward(batch, options, ticks, taught)[:2]
 
     def loss(self, outcome: Outcome, batch: Batch) -> Tensor:
         options = self.training_options
@@ -151,12 +157,6 @@ class Classifier(Learner):
         for delay in self.network.delays():
             sigma = options.delay_sigma_ticks * (0.5 / options.delay_sigma_ticks) ** (epoch / max(1, moving - 1))
             delay.sigma.fill_(sigma if epoch < moving and delay.delay_ticks.requires_grad else 0.0)
-
-
-def out_of_bounds(rate: Tensor, least: float, most: float) -> Tensor:
-    """The mean over neurons of the square of how far a rate is out of its bounds, as a share of the bound; least 0: no such."""
-    beyond = torch.relu(rate / most - 1) ** 2
-    return beyond.mean() if not least else (beyond + torch.relu(1 - rate / least) ** 2).mean()
 
 
 @dataclass(frozen=True)

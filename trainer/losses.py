@@ -45,6 +45,12 @@ def num_spikes(scores: Tensor, labels: Tensor, ticks: Tensor, options: Training)
 LOSSES: dict[str, Loss] = {"cross_entropy": cross_entropy, "num_spikes": num_spikes, "spikemax": spikemax}
 
 
+def out_of_bounds(rate: Tensor, least: float, most: float) -> Tensor:
+    """The mean over neurons of the square of how far a rate is out of its bounds, as a share of the bound; least 0: no such."""
+    beyond = torch.relu(rate / most - 1) ** 2
+    return beyond.mean() if not least else (beyond + torch.relu(1 - rate / least) ** 2).mean()
+
+
 def guidance(outcome: Outcome, score: str, every: int, temperature: float) -> Tensor:
     """Temporally adjacent subnetwork guidance: the mean over steps t of KL(p(t + 1) || p(t)), p = softmax(o / temperature).
 

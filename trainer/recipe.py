@@ -93,8 +93,10 @@ class Training(GradientTraining):
     dropout: float = Field(0.0, ge=0, lt=1, description="share of a layer's neurons silenced for a sample")
     surrogate: Literal["atan", "fast_sigmoid", "rectangle", "slayer", "triangle"] = Field(
         "atan", description="what stands for the slope of a spike")
-    gradient: Literal["full", "sltt"] = Field(
-        "full", description="full: through time; sltt: tick by tick, in memory that does not grow with the samples' length")
+    gradient: Literal["full", "truncated", "sltt"] = Field(
+        "full", description="full: through time; truncated: in chunks, sltt: tick by tick, in memory that does not grow with the "
+        "samples' length")
+    truncate_ticks: int = Field(50, ge=1, description="truncated: ticks of a chunk, through which gradients run")
     sltt_ticks: int | None = Field(None, ge=1, description="sltt: random ticks of a batch that are differentiated; none: all")
     target_shares: tuple[float, float] = Field((0.2, 0.02), description="num_spikes: spikes a tick of the true and a false class")
     guidance_weight: float = Field(0.0, ge=0, description="weight of the guidance of each step by the next (TASG); 0: none")
@@ -187,6 +189,9 @@ class Recipe(Config):
         if isinstance(training, Training) and training.loss != "cross_entropy" and not counts:
             raise ValueError(f"the loss {training.loss} counts spikes of output neurons: end the layers in a readout with "
                              "score: spike_count, weights: none")
+        whole = isinstance(training, Training) and (training.guidance_weight or training.teacher is not None)
+        if isinstance(training, Training) and training.gradient == "truncated" and whole:
+            raise ValueError("gradient: truncated knows one chunk at a time: guidance_weight and teacher want gradient: full")
         return self
 
 
