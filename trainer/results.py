@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import statistics
 import subprocess
 import sys
@@ -102,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = read_rows(DOCS / "results.json")
     if options.command == "measure":
         reached = measure(options.recipe, options.overrides, options.seeds, options.figure)
-        given = "".join(f" --set {text}" for text in options.overrides)
+        given = "".join(f" --set {shlex.quote(text)}" for text in options.overrides)
         command = f"{options.shown} spikeline train {options.recipe}{given} --set training.seed=1".strip()
         spread = statistics.stdev(reached) if len(reached) > 1 else None
         put(rows, {"system": options.system, "data": options.data, "metric": options.metric, "paper": options.paper,
