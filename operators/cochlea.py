@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from operators.automatic_gain import PEAK_LEVEL, gain_constants
 from operators.basilar_membrane import BLOCK, CHANNELS, FilterBank, filter_bank
 from operators.sample_blocks import SampleBlocks, first_sample, sound_rate_hz, stamp_us
 from pipeline.contract import Operator, OperatorConfig, State
@@ -18,8 +19,7 @@ from pipeline.packet import NO_TIMES, NO_UNITS, Format, Packet
 HALF = BLOCK // 2  # output samples of a block: the membrane is given out at half the rate
 FIBRES = 40  # of each of 700 channels
 REFRACTORY_S = 1e-3  # of fibres and of bushy cells
-FILE_LEVEL, PEAK_LEVEL = 0.3, 0.45  # root mean square that sound is brought to: over an episode, and of its loudest moments
-ATTACK_S = 0.01
+FILE_LEVEL = 0.3  # root mean square that an episode is brought to
 
 
 class CochleaConfig(OperatorConfig):
@@ -104,8 +104,7 @@ class Law:
         self.ring = math.ceil(round(REFRACTORY_S * rate_hz / 2, 6))  # the first sample after it fired at which a fibre can again
         self.constants = constants(2 / rate_hz, self.fibres)
         self.loudness = config.loudness or {"file": FILE_LEVEL, "agc": PEAK_LEVEL, "none": 1.0}[config.level]
-        decays = -math.expm1(-1 / (ATTACK_S * rate_hz)), math.exp(-1000 / (config.release_ms * rate_hz))
-        self.agc = (*decays, config.least_level**2, self.loudness)
+        self.agc = gain_constants(rate_hz, config.release_ms, config.least_level, self.loudness)
 
 
 def constants(dt_s: float, fibres: int) -> np.ndarray:

@@ -27,12 +27,12 @@ LONGEST_S = 1e6
 class ShdConfig(SampledConfig):
     """Spiking Heidelberg Digits or Spiking Speech Commands (HDF5): spikes/times in s, spikes/units, labels, extra.
 
-    Out: spikes of shape (700,) (or the file's attribute `channels`), unit 0 being the highest pitch, times in us from the begin
-    of the utterance. The files hold float16 seconds: t_us = round(float64(t) * 1e6), converted before it is scaled, as float16
-    overflows at 65504. Format.names are extra/keys, or the numbers of the labels; a packet's label is the file's.
-    Each sample is an episode that begins at 0 and ends 1 us after its last spike, at extra/length_us where the file has that
-    (`spikeline encode-sound` writes the length of each sound), or at `end_ms`. Spikes of a sample that are not in order of time
-    are put in order. Ticks of layers are counted from time 0: `anchor` says what lies there, and `offset_ms`
+    Out: spikes of shape (700,) (or the file's attribute `channels`, or `shape`), unit 0 of 700 being the highest pitch, times in
+    us from the begin of the utterance. The files hold float16 seconds: t_us = round(float64(t) * 1e6), converted before it is
+    scaled, as float16 overflows at 65504. Format.names are extra/keys, or the numbers of the labels; a packet's label is the
+    file's. Each sample is an episode that begins at 0 and ends 1 us after its last spike, at extra/length_us where the file has
+    that (`spikeline encode-sound` writes the length of each sound), or at `end_ms`. Spikes of a sample that are not in order of
+    time are put in order. Ticks of layers are counted from time 0: `anchor` says what lies there, and `offset_ms`
     moves it, so that spikes fall into the same ticks as the bins of other tools. The report counts samples by speaker and
     language (the first ten of the twenty digits are English, the others German), by which `speakers` and `language` choose.
     Where the file has extra/files, the names of the sounds, parts of it are chosen by patterns of these, as of sound_dataset:
@@ -214,5 +214,5 @@ def _format(path: Path, file: Any) -> Format:
         names = tuple(key.decode() if isinstance(key, bytes) else str(key) for key in keys)
         if not names or len(set(names)) < len(names):
             names = tuple(str(number) for number in range(min(int(labels.max()), 9_999) + 1))
-        channels = int(file.attrs.get("channels", CHANNELS))
-        return Format("spikes", (channels,), names=names)
+        shape = tuple(int(side) for side in np.atleast_1d(file.attrs.get("shape", file.attrs.get("channels", CHANNELS))))
+        return Format("spikes", shape, names=names)

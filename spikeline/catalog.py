@@ -16,6 +16,7 @@ from operators.crop_pool import CropPoolConfig
 from operators.cuba_lif import CubaLIFConfig
 from operators.delay import DelayConfig
 from operators.delay_motion import DelayMotionConfig
+from operators.delay_taps import DelayTapsConfig
 from operators.ei_lif import EILIFConfig
 from operators.flatten import FlattenConfig
 from operators.flicker import FlickerConfig
@@ -127,6 +128,7 @@ OPERATORS: dict[str, type[OperatorConfig]] = {
     "undistort": UndistortConfig,
     "cochlea": CochleaConfig,
     "mel_spikes": MelSpikesConfig,
+    "delay_taps": DelayTapsConfig,
     "poisson": PoissonConfig,
     "bernoulli": BernoulliConfig,
     "latency": LatencyConfig,

@@ -18,12 +18,15 @@ from zlib import crc32
 import numpy as np
 
 from operators.cochlea import CochleaConfig
+from operators.mel_spikes import MelSpikesConfig
 from pipeline.contract import Operator
 from pipeline.packet import Format, Packet
-from sources.cut import joined
-from sources.sound_files import LabelledSound, list_sounds, read_sound, sound_events, stamps_us
+from sources.sound_files import list_sounds, read_sound, stamps_us
+from spikeline.sound_variants import Variation, background, drawn_factor, varied
 
 TimeType = Literal["float16", "float32", "float64"]
+Ear = CochleaConfig | MelSpikesConfig
+SILENCE = "silence"  # the class of sounds in which nobody speaks
 BATCH = 8  # sounds that a worker takes at a time, and whose spikes become one file of the unfinished set
 EXACT_TO_S = {"float16": np.inf, "float32": 4.0, "float64": np.inf}  # up to which time microseconds are told apart, or never
 
@@ -36,15 +39,28 @@ class Encoded(NamedTuple):
     length_us: int
 
 
+class Job(NamedTuple):
+    """One sample of the set. path None: a background in which nobody speaks. variant: its number, 0 as recorded."""
+
+    name: str
+    path: Path | None
+    label: int
+    speaker: str
+    variant: int
+
+
 def encode_sounds(
     folder: Path,
     target: Path,
-    cochlea: CochleaConfig,
+    ear: Ear,
     *,
     rate_hz: float = 48_000.0,
     files: tuple[str, ...] = ("*",),
     exclude: tuple[str, ...] = (),
     times: TimeType = "float32",
+    variants: int = 0,
+    variation: Variation | None = None,
+    silence: int = 0,
     workers: int | None = None,
     force: bool = False,
     on_progress: Callable[[int, int], None] = lambda done, of: None,
@@ -55,6 +71,8 @@ def encode_sounds(
     neither their number nor that of `workers` (None: one a core) changes them. What is done so far lies beside the target, in a
     folder of that name and `.parts`; the same call goes on from there. The target appears whole or not at all.
 
+    variants: so many variants of each sound follow it, changed at random as `variation` says; in extra/files they are called
+    NAME#1 and so on. silence: so many samples of background noise, called silence_0 and so on, make a class of their own.
     times: the type of spikes/times, in s. float16 is that of the released files, and loses up to 0.5 ms. The others are rounded
     up by less than 0.5 us, so that both rounding and truncating give the whole microsecond.
     """
@@ -62,29 +80,57 @@ def encode_sounds(
         raise ValueError(f"{target}: is a folder, wanted a file")
     if target.exists() and not force:
         raise ValueError(f"{target}: exists already: choose another file, or replace it with --force")
-    names, sounds = list_sounds(folder, files, exclude)
-    cochlea.check(Format("graded", (1,), rate_hz=rate_hz))
-    settings = {"cochlea": cochlea.model_dump(mode="json"), "rate_hz": rate_hz}
-    batches = [sounds[first : first + BATCH] for first in range(0, len(sounds), BATCH)]
-    parts = _Parts(target, {**settings, "sounds": [[str(s.path.relative_to(folder)), s.path.stat().st_size] for s in sounds]})
+    names, jobs = _jobs(folder, files, exclude, variants, silence)
+    shape = ear.check(Format("graded", (1,), rate_hz=rate_hz)).shape
+    variation = variation or Variation()
+    settings: dict[str, Any] = {ear.type: ear.model_dump(mode="json"), "rate_hz": rate_hz}
+    if variants:
+        settings["variation"] = variation.model_dump(mode="json")
+    batches = [jobs[first : first + BATCH] for first in range(0, len(jobs), BATCH)]
+    sizes = [[job.name, job.path.stat().st_size if job.path else 0] for job in jobs]
+    parts = _Parts(target, {**settings, "sounds": sizes})
     missing = [number for number in range(len(batches)) if not parts.has(number)]
-    resumed = len(sounds) - sum(len(batches[number]) for number in missing)
-    _encode(missing, batches, parts, cochlea, rate_hz, workers, lambda done: on_progress(resumed + done, len(sounds)))
+    resumed = len(jobs) - sum(len(batches[number]) for number in missing)
+    worker = _Worker(ear, rate_hz, variation)
+    _encode(missing, batches, parts, worker, workers, lambda done: on_progress(resumed + done, len(jobs)))
     encoded = [one for number in range(len(batches)) for one in parts.read(number)]
-    _write(target, names, sounds, encoded, cochlea.channels, times, settings)
+    _write(target, names, jobs, encoded, shape, times, settings)
     parts.remove()
-    return {"sounds": len(sounds), "resumed": resumed, "classes": len(names), "spikes": sum(one.t_us.size for one in encoded),
+    return {"sounds": len(jobs), "resumed": resumed, "classes": len(names), "spikes": sum(one.t_us.size for one in encoded),
             "seconds": sum(one.length_us for one in encoded) / 1e6, "bytes": target.stat().st_size}  # fmt: skip
 
 
-def encode_sound(path: Path, cochlea: Callable[[int], Operator], seed: int, rate_hz: float) -> Encoded:
-    """The spikes of one file. cochlea(seed) makes a new operator."""
-    events = joined(list(sound_events(read_sound(path, rate_hz), rate_hz)))
-    if not events.t_us.size:
+def _jobs(folder: Path, files: tuple[str, ...], exclude: tuple[str, ...], variants: int,
+          silence: int) -> tuple[tuple[str, ...], list[Job]]:
+    """The class names, and all samples in order: each sound with its variants behind it, then the backgrounds."""
+    names, sounds = list_sounds(folder, files, exclude)
+    jobs = [Job(sound.path.name + (f"#{variant}" if variant else ""), sound.path, sound.label, sound.speaker or "", variant)
+            for sound in sounds for variant in range(variants + 1)]  # fmt: skip
+    if silence and SILENCE in names:
+        raise ValueError(f"{folder}: has sounds of class {SILENCE!r}: make none (silence 0), or call that class otherwise")
+    jobs += [Job(f"{SILENCE}_{number}", None, len(names), "", 0) for number in range(silence)]
+    return (*names, SILENCE) if silence else names, jobs
+
+
+def encode_sound(path: Path, ear: Callable[[int], Operator], seed: int, rate_hz: float) -> Encoded:
+    """The spikes of one file. ear(seed) makes a new operator."""
+    return _heard(_read(path, rate_hz), path.name, ear, seed, rate_hz)
+
+
+def _read(path: Path, rate_hz: float) -> np.ndarray:
+    sound = np.concatenate(list(read_sound(path, rate_hz)))
+    if not sound.size:
         raise ValueError(f"{path}: holds no samples")
-    end_us = int(stamps_us(np.array([events.t_us.size]), rate_hz)[0])
-    operator = cochlea(crc32(f"{seed}/{path.name}".encode()))
-    outputs = operator.process(Packet(0, end_us, events.t_us, events.unit, events.value, last=True)), operator.finish()
+    return sound
+
+
+def _heard(sound: np.ndarray, name: str, ear: Callable[[int], Operator], seed: int, rate_hz: float) -> Encoded:
+    """The spikes of a sound (n,) float32; `name` and `seed` give its random numbers."""
+    stamps = stamps_us(np.arange(sound.size + 1), rate_hz)
+    end_us = int(stamps[-1])
+    operator = ear(crc32(f"{seed}/{name}".encode()))
+    packet = Packet(0, end_us, stamps[:-1], np.zeros(sound.size, np.uint32), sound.astype(np.float32, copy=False), last=True)
+    outputs = operator.process(packet), operator.finish()
     t_us, unit = (np.concatenate([getattr(out, column) for out in outputs]) for column in ("t_us", "unit"))
     return Encoded(t_us, unit, end_us)
 
@@ -119,33 +165,33 @@ class _Parts:
 
 
 def _encode(
-    missing: list[int], batches: list[list[LabelledSound]], parts: _Parts, cochlea: CochleaConfig, rate_hz: float,
-    workers: int | None, on_progress: Callable[[int], None],
+    missing: list[int], batches: list[list[Job]], parts: _Parts, worker: _Worker, workers: int | None,
+    on_progress: Callable[[int], None],
 ) -> None:  # fmt: skip
     done = 0
     on_progress(done)
     workers = min(workers or os.cpu_count() or 1, len(missing))
-    for number in _finished(missing, batches, parts, _Worker(cochlea, rate_hz), workers):
+    for number in _finished(missing, batches, parts, worker, workers):
         done += len(batches[number])
         on_progress(done)
 
 
 def _finished(
-    missing: list[int], batches: list[list[LabelledSound]], parts: _Parts, worker: _Worker, workers: int
+    missing: list[int], batches: list[list[Job]], parts: _Parts, worker: _Worker, workers: int
 ) -> Iterator[int]:
     """Encodes; the numbers of the batches as they are done."""
-    work = {number: ([sound.path for sound in batches[number]], parts.path(number)) for number in missing}
+    work = {number: (batches[number], parts.path(number)) for number in missing}
     if workers <= 1:
-        for number, (paths, part) in work.items():
-            worker.encode(paths, part)
+        for number, (jobs, part) in work.items():
+            worker.encode(jobs, part)
             yield number
         return
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin_worker)
     try:
-        jobs = {pool.submit(worker.encode, paths, part): number for number, (paths, part) in work.items()}
-        for job in as_completed(jobs):
-            job.result()
-            yield jobs[job]
+        running = {pool.submit(worker.encode, jobs, part): number for number, (jobs, part) in work.items()}
+        for done in as_completed(running):
+            done.result()
+            yield running[done]
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -164,15 +210,29 @@ def _end_with_parent() -> None:
 class _Worker(NamedTuple):
     """What a process needs to encode. The filters are computed once in each."""
 
-    cochlea: CochleaConfig
+    ear: Ear
     rate_hz: float
+    variation: Variation
 
     def make(self, seed: int) -> Operator:
-        upstream = Format("graded", (1,), rate_hz=self.rate_hz)
-        return self.cochlea.model_copy(update={"seed": seed}).prepare(upstream)(None)
+        seeded = self.ear.model_copy(update={"seed": seed}) if isinstance(self.ear, CochleaConfig) else self.ear
+        return seeded.prepare(Format("graded", (1,), rate_hz=self.rate_hz))(None)
 
-    def encode(self, paths: list[Path], part: Path) -> None:
-        encoded = [encode_sound(path, self.make, self.cochlea.seed, self.rate_hz) for path in paths]
+    @property
+    def seed(self) -> int:
+        return self.ear.seed if isinstance(self.ear, CochleaConfig) else 0
+
+    def one(self, job: Job) -> Encoded:
+        rng = np.random.default_rng([job.variant, crc32(job.name.encode())])
+        sound = background(self.rate_hz, rng) if job.path is None else _read(job.path, self.rate_hz)
+        if not job.variant:
+            return _heard(sound, job.name, self.make, self.seed, self.rate_hz)
+        sound, slower = varied(sound, self.rate_hz, self.variation, rng), drawn_factor(self.variation.tempo, rng)
+        found = _heard(sound, job.name, self.make, self.seed, self.rate_hz)
+        return Encoded(np.rint(found.t_us * slower).astype(np.int64), found.unit, int(np.ceil(found.length_us * slower)) + 1)
+
+    def encode(self, jobs: list[Job], part: Path) -> None:
+        encoded = [self.one(job) for job in jobs]
         unfinished = part.with_suffix(f".{os.getpid()}.npz")
         t_us, unit, length_us = zip(*encoded, strict=True)
         n = np.array([times.size for times in t_us])
@@ -181,7 +241,7 @@ class _Worker(NamedTuple):
 
 
 def _write(
-    target: Path, names: tuple[str, ...], sounds: list[LabelledSound], encoded: list[Encoded], channels: int, times: TimeType,
+    target: Path, names: tuple[str, ...], jobs: list[Job], encoded: list[Encoded], shape: tuple[int, ...], times: TimeType,
     settings: dict[str, Any],
 ) -> None:  # fmt: skip
     import h5py
@@ -190,22 +250,24 @@ def _write(
     if latest_s >= EXACT_TO_S[times]:
         raise ValueError(f"{target}: a spike at {latest_s:g} s; {times} tells microseconds apart up to {EXACT_TO_S[times]:g} s: "
                          "take --times float64")  # fmt: skip
-    speakers = sorted({sound.speaker or "" for sound in sounds})
+    speakers = sorted({job.speaker for job in jobs})
     unfinished = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         with h5py.File(unfinished, "w") as file:
-            file.attrs["channels"] = channels
+            file.attrs["channels"] = int(np.prod(shape))
+            if len(shape) > 1:
+                file.attrs["shape"] = shape
             file.attrs["made_with"] = json.dumps(settings, sort_keys=True)
-            n = len(sounds)
+            n = len(jobs)
             rows_t = file.create_dataset("spikes/times", (n,), h5py.vlen_dtype(np.dtype(times)))
             rows_unit = file.create_dataset("spikes/units", (n,), h5py.vlen_dtype(np.uint16))
             for i, one in enumerate(encoded):
                 rows_t[i], rows_unit[i] = seconds(one.t_us, times), one.unit.astype(np.uint16)
-            file["labels"] = np.array([sound.label for sound in sounds], np.int64)
+            file["labels"] = np.array([job.label for job in jobs], np.int64)
             file["extra/keys"] = np.array([name.encode() for name in names])
-            file["extra/speaker"] = np.array([speakers.index(sound.speaker or "") for sound in sounds], np.int64)
+            file["extra/speaker"] = np.array([speakers.index(job.speaker) for job in jobs], np.int64)
             file["extra/speakers"] = np.array([speaker.encode() for speaker in speakers])
-            file["extra/files"] = np.array([sound.path.name.encode() for sound in sounds])
+            file["extra/files"] = np.array([job.name.encode() for job in jobs])
             file["extra/length_us"] = np.array([one.length_us for one in encoded], np.int64)
         os.replace(unfinished, target)
     finally:

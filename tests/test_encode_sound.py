@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from operators.cochlea import CochleaConfig
+from operators.mel_spikes import MelSpikesConfig
 from pipeline.packet import Format, Packet
 from sources.shd import ShdConfig
 from spikeline import encode_sound
@@ -125,6 +126,46 @@ def test_a_damaged_sound_stops_the_run_and_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"1_eve_0\.wav: not a sound file"):
         encode_sounds(folder, tmp_path / "set.h5", COCHLEA, **AS_RECORDED)
     assert not (tmp_path / "set.h5").exists()
+
+
+MEL = MelSpikesConfig(channels=6, window_ms=8, hop_ms=4, level="agc", floor_db=-40, delta_db=2)
+
+
+def test_the_light_ear_keeps_the_shape_of_its_spikes(tmp_path: Path) -> None:
+    encode_sounds(sounds(tmp_path), tmp_path / "set.h5", MEL, **AS_RECORDED)
+    assert ShdConfig(path=tmp_path / "set.h5").check().shape == (2, 6)
+    episode = events_of(tmp_path / "set.h5")[4]
+    assert episode.n
+    assert episode.unit.max() >= 6
+
+
+def test_variants_follow_their_sound_and_differ_from_it_and_each_other(tmp_path: Path) -> None:
+    folder, path = sounds(tmp_path), tmp_path / "set.h5"
+    encode_sounds(folder, tmp_path / "plain.h5", MEL, **AS_RECORDED)
+    assert encode_sounds(folder, path, MEL, variants=2, **AS_RECORDED)["sounds"] == 15
+    with h5py.File(path) as file:
+        names = [name.decode() for name in file["extra/files"][()]]
+        assert names[12:] == ["10_bob_1.wav", "10_bob_1.wav#1", "10_bob_1.wav#2"]
+        assert file["labels"][12:].tolist() == [2, 2, 2]
+    plain, varied = events_of(tmp_path / "plain.h5"), events_of(path)
+    assert [p.t_us.tobytes() for p in varied[::3]] == [p.t_us.tobytes() for p in plain]
+    lengths_us = [p.end_us for p in varied[12:]]
+    assert len(set(lengths_us)) == 3
+    assert all(1e5 / 1.4 < length_us < 1e5 * 1.4 for length_us in lengths_us)
+    chosen = ShdConfig(path=path, files=("*_bob_*.wav",)).prepare()(None)
+    assert sum(packet.last for packet in chosen.packets()) == 3
+
+
+def test_backgrounds_are_a_class_of_their_own(tmp_path: Path) -> None:
+    folder, path = sounds(tmp_path), tmp_path / "set.h5"
+    encode_sounds(folder, path, MEL, silence=3, **AS_RECORDED)
+    assert ShdConfig(path=path).check().names == ("0", "1", "10", "silence")
+    with h5py.File(path) as file:
+        assert file["labels"][()].tolist() == [0, 0, 1, 2, 2, 3, 3, 3]
+        assert file["extra/files"][7] == b"silence_2"
+    write_wav(folder / "silence_ann_0.wav", np.zeros(240), 24_000)
+    with pytest.raises(ValueError, match="has sounds of class 'silence'"):
+        encode_sounds(folder, path, MEL, silence=3, force=True, **AS_RECORDED)
 
 
 @pytest.mark.parametrize("times", ["float32", "float64"])

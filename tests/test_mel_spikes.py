@@ -37,6 +37,23 @@ def test_a_tone_raises_its_band_to_its_loudness_and_silence_lowers_it_again() ->
     assert (net[:20] == net[20:]).all()
 
 
+def test_one_loudness_gives_a_weak_voice_the_spikes_of_a_loud_one() -> None:
+    rng = np.random.default_rng(2)
+    sound = rng.normal(size=6000) * np.abs(np.sin(np.arange(6000) / 900)) * 0.3
+    levelled = MelSpikesConfig(level="agc", floor_db=-45)
+    loud, weak = (filtered(levelled, SOUND, episode_of(sound * factor)) for factor in (1.0, 0.125))
+    assert loud.n > 300
+    assert abs(weak.n - loud.n) < 0.05 * loud.n  # all but the first moments, in which the gain rises from the least level
+    assert filtered(MelSpikesConfig(floor_db=-45), SOUND, episode_of(sound * 0.125)).n < 0.8 * loud.n
+
+
+def test_what_is_softer_than_the_least_level_is_not_raised_to_one_loudness() -> None:
+    rng = np.random.default_rng(3)
+    hiss = rng.normal(size=4000) * 1e-4
+    assert filtered(MelSpikesConfig(level="agc", floor_db=-45), SOUND, episode_of(hiss)).n == 0
+    assert filtered(MelSpikesConfig(level="agc", floor_db=-45, least_level=1e-4), SOUND, episode_of(hiss)).n > 50
+
+
 def test_silence_is_silent() -> None:
     assert filtered(MelSpikesConfig(), SOUND, episode_of(np.zeros(8000))).n == 0
 

@@ -12,13 +12,15 @@ import torch
 
 from pipeline.layer_spec import LayerSpec, ReadoutSpec
 from pipeline.model_file import Model
-from pipeline.packet import Packet
+from pipeline.packet import Format, Packet
 from trainer.calibration import best_temperature
+from trainer.conv_features import ConvFeatures
 from trainer.data import labelled, split
 from trainer.linear_readout import LeastSquares, Linear, Recursive, descend
 from trainer.random_features import Features
 from trainer.recipe import RandomTraining, Recipe
 from trainer.recipe_layers import RandomLIFLayer, ReadoutLayer, TimeBinsLayer
+from trainer.recipe_random import RandomConvLayer
 
 
 def train(recipe: Recipe, training: RandomTraining, resume: bool) -> Model:
@@ -31,18 +33,11 @@ def train(recipe: Recipe, training: RandomTraining, resume: bool) -> Model:
         held = labelled(recipe.validation, "validation")[0]
     else:
         own, held = split(own, recipe.validation_share, training.seed)
-    features = Features(recipe.operators, format, recipe.model.tick_us, recipe.train.type == "images", seed=training.seed,
-                        threads=training.threads)
-    specs: dict[str, LayerSpec] = {}
-    shape = features.format.shape
-    bins = hidden.pop() if isinstance(hidden[-1], TimeBinsLayer) else None
-    for layer in hidden:
-        spec = layer.spec(shape, training.seed + len(specs) if layer.seed is None else layer.seed, recipe.model.tick_us)
-        specs[layer.name], shape = spec, (spec.n_out,)
-        features.add_layer(layer.name, spec)
-    if bins is not None:
-        specs[bins.name] = told_apart = bins.spec(features.n)
-        features.add_bins(told_apart)
+    features: AnyFeatures
+    if isinstance(hidden[0], RandomConvLayer):
+        features, specs = _convolutions(recipe, training, hidden, own, format)
+    else:
+        features, specs = _dense(recipe, training, hidden, format)
     began = time.monotonic()
     learnt = SOLVERS[training.solver](features, training, own, held, len(format.names))
     total = time.monotonic() - began
@@ -55,6 +50,36 @@ def train(recipe: Recipe, training: RandomTraining, resume: bool) -> Model:
     return Model(features.format, {**specs, out.name: readout}, f"{recipe.train.type}, {len(own) + len(held)} episodes", metrics)
 
 
+def _dense(recipe: Recipe, training: RandomTraining, hidden: list[Any], format: Format) -> tuple[Features, dict[str, LayerSpec]]:
+    features = Features(recipe.operators, format, recipe.model.tick_us, recipe.train.type == "images", seed=training.seed,
+                        threads=training.threads)
+    specs: dict[str, LayerSpec] = {}
+    shape = features.format.shape
+    bins = hidden.pop() if isinstance(hidden[-1], TimeBinsLayer) else None
+    for layer in hidden:
+        spec = layer.spec(shape, training.seed + len(specs) if layer.seed is None else layer.seed, recipe.model.tick_us)
+        specs[layer.name], shape = spec, (spec.n_out,)
+        features.add_layer(layer.name, spec)
+    if bins is not None:
+        specs[bins.name] = told_apart = bins.spec(features.n)
+        features.add_bins(told_apart)
+    return features, specs
+
+
+def _convolutions(recipe: Recipe, training: RandomTraining, hidden: list[RandomConvLayer], own: list[Packet],
+                  format: Format) -> tuple[ConvFeatures, dict[str, LayerSpec]]:
+    torch.set_num_threads(training.threads)
+    features = ConvFeatures(recipe.operators, format, recipe.model.tick_us)
+    specs: dict[str, LayerSpec] = {}
+    shape = features.format.shape
+    for layer in hidden:
+        spec = layer.spec(shape, training.seed + len(specs) if layer.seed is None else layer.seed, recipe.model.tick_us)
+        specs[layer.name] = features.add_layer(layer.name, layer, spec, own)
+        shape = spec.shape_out
+    return features, specs
+
+
+AnyFeatures = Features | ConvFeatures
 Counted = Iterator[tuple[np.ndarray, np.ndarray]]  # counts (m, n) and labels (m,), chunk by chunk
 
 
@@ -70,16 +95,17 @@ def _layers(recipe: Recipe) -> list[Any]:
     """The recipe's layers, checked."""
     *hidden, out = recipe.model.layers
     random = hidden[:-1] if hidden and isinstance(hidden[-1], TimeBinsLayer) else hidden
-    if not random or not all(isinstance(layer, RandomLIFLayer) for layer in random):
+    convolutions = bool(hidden) and all(isinstance(layer, RandomConvLayer) for layer in hidden)
+    if not convolutions and (not random or not all(isinstance(layer, RandomLIFLayer) for layer in random)):
         raise ValueError("training.method ransnn learns a readout behind random_lif layers: model.layers must be these, and "
-                         "behind them time_bins if you like")
+                         "behind them time_bins if you like; or random_conv_lif layers alone")
     if not isinstance(out, ReadoutLayer) or out.score != "spike_count" or out.learn:
         raise ValueError("training.method ransnn learns from counts: the last of model.layers must be a readout, "
                          "score: spike_count")
     return [*hidden, out]
 
 
-def accuracy(features: Features, linear: Linear, packets: list[Packet], kind: str) -> dict[str, Any]:
+def accuracy(features: AnyFeatures, linear: Linear, packets: list[Packet], kind: str) -> dict[str, Any]:
     """The share of episodes that the readout classifies right, shown as a pipeline shows them."""
     right, at, labels = 0, 0, labels_of(packets)
     for counts in features.chunks(packets):
@@ -93,7 +119,7 @@ def labels_of(packets: list[Packet]) -> np.ndarray:
     return np.array([packet.label for packet in packets])
 
 
-def _presented(features: Features, training: RandomTraining, packets: list[Packet]) -> Counted:
+def _presented(features: AnyFeatures, training: RandomTraining, packets: list[Packet]) -> Counted:
     """Counts and labels, chunk by chunk, of all presentations of the episodes."""
     labels = labels_of(packets)
     for presentation in range(training.presentations):
@@ -111,7 +137,7 @@ def _tell(done: int, total: int, seconds: float) -> None:
         print(f"\r{done} of {total} presentations, {seconds:.0f} s", end=end, file=sys.stderr, flush=True)
 
 
-def _ridge(features: Features, training: RandomTraining, own: list[Packet], held: list[Packet], classes: int) -> Learnt:
+def _ridge(features: AnyFeatures, training: RandomTraining, own: list[Packet], held: list[Packet], classes: int) -> Learnt:
     """The penalty of least error on the validation episodes; with it all episodes are learnt, these too."""
     squares = LeastSquares(features.n, classes)
     for counts, labels in _presented(features, training, own):
@@ -131,7 +157,7 @@ def _ridge(features: Features, training: RandomTraining, own: list[Packet], held
     return Learnt(squares.solve(penalty), temperature, figures)
 
 
-def _rls(features: Features, training: RandomTraining, own: list[Packet], held: list[Packet], classes: int) -> Learnt:
+def _rls(features: AnyFeatures, training: RandomTraining, own: list[Packet], held: list[Packet], classes: int) -> Learnt:
     """Each batch is classified, then learnt. The penalty is in variances of the features of the first chunk."""
     right, seen, learner = 0, 0, None
     for counts, labels in _presented(features, training, own):
@@ -147,12 +173,12 @@ def _rls(features: Features, training: RandomTraining, own: list[Packet], held: 
     return _held(features, linear, held, {"accuracy_before_learning": round(right / seen, 4)})
 
 
-def _adam(features: Features, training: RandomTraining, own: list[Packet], held: list[Packet], classes: int) -> Learnt:
+def _adam(features: AnyFeatures, training: RandomTraining, own: list[Packet], held: list[Packet], classes: int) -> Learnt:
     linear = descend(_drawn(features, training, own), features.n, classes, training.learning_rate, training.seed)
     return _held(features, linear, held, {"steps": training.steps})
 
 
-def _drawn(features: Features, training: RandomTraining, packets: list[Packet]) -> Counted:
+def _drawn(features: AnyFeatures, training: RandomTraining, packets: list[Packet]) -> Counted:
     """A batch a step; no episode is drawn again before all were."""
     rng = np.random.default_rng([training.seed, 0xADA])
     ahead = max(1, 2000 // training.batch)  # steps whose features are made at once
@@ -167,7 +193,7 @@ def _drawn(features: Features, training: RandomTraining, packets: list[Packet]) 
             yield counts[at : at + training.batch], labels[at : at + training.batch]
 
 
-def _held(features: Features, linear: Linear, held: list[Packet], figures: dict[str, Any]) -> Learnt:
+def _held(features: AnyFeatures, linear: Linear, held: list[Packet], figures: dict[str, Any]) -> Learnt:
     """The figures of the validation episodes, which had no part in learning, and the temperature that fits them."""
     if not held:
         return Learnt(linear, 1.0, figures)
@@ -177,7 +203,7 @@ def _held(features: Features, linear: Linear, held: list[Packet], figures: dict[
     return Learnt(linear, best_temperature(scores, labels, -3), figures)
 
 
-SOLVERS: dict[str, Callable[[Features, RandomTraining, list[Packet], list[Packet], int], Learnt]] = {
+SOLVERS: dict[str, Callable[[AnyFeatures, RandomTraining, list[Packet], list[Packet], int], Learnt]] = {
     "ridge": _ridge,
     "rls": _rls,
     "adam": _adam,

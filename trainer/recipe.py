@@ -25,6 +25,7 @@ from trainer.recipe_layers import (
 )
 from trainer.recipe_neurons import AdaptiveLIFLayer, ResonateLayer, SRMLayer
 from trainer.recipe_quantised import QuantisedConvLIFLayer, QuantisedLIFLayer
+from trainer.recipe_random import RandomConvLayer
 
 Layer = Annotated[
     LIFLayer
@@ -36,6 +37,7 @@ Layer = Annotated[
     | PoolLayer
     | QuantisedConvLIFLayer
     | QuantisedLIFLayer
+    | RandomConvLayer
     | RandomLIFLayer
     | ReadoutLayer
     | RecurrentLIFLayer

@@ -7,14 +7,20 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from spikeline.encode_sound import Ear
 
 
 def encode_sound(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Labelled sounds, as of sound_dataset.", show_default=False)],
     target: Annotated[Path, typer.Argument(metavar="OUT.h5", help="The file to write.", show_default=False)],
+    ear: Annotated[
+        str | None, typer.Option(help="mel_spikes with its options in YAML, as in a pipeline, in place of the cochlea.")
+    ] = None,
     mode: Annotated[Literal["exact", "causal"], typer.Option(help="The original's phase, or that of live use.")] = "exact",
     channels: Annotated[int, typer.Option(help="Of the cochlea: 700, 140 or 70.")] = 700,
     level: Annotated[
@@ -30,27 +36,46 @@ def encode_sound(
     times: Annotated[
         Literal["float16", "float32", "float64"], typer.Option(help="Of spikes/times; float16 is SHD's, to 0.5 ms.")
     ] = "float32",
+    variants: Annotated[int, typer.Option(min=0, help="Variants of each sound: other voices, tempos, rooms, noise.")] = 0,
+    silence: Annotated[int, typer.Option(min=0, help="Samples of background noise, a class of their own.")] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one a core.")] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace a file that exists.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Make a data set of spikes in the layout of SHD from labelled sounds. A run that was stopped goes on when repeated."""
-    from operators.cochlea import CochleaConfig
     from spikeline.encode_sound import encode_sounds
 
     level = level or ("file" if mode == "exact" else "agc")
     window = window or ("hann" if level == "file" else "none")
     options = {"mode": mode, "channels": channels, "level": level, "window": window, "seed": seed}
-    cochlea = CochleaConfig.model_validate(options)
     began_s = time.monotonic()
     with ExitStack() as stack:
         figures = encode_sounds(
-            folder, target, cochlea, rate_hz=rate_hz, files=tuple(files or ["*"]), exclude=tuple(exclude or []), times=times,
-            workers=workers, force=force, on_progress=_progress(folder, quiet, stack),
+            folder, target, _ear(ear, options), rate_hz=rate_hz, files=tuple(files or ["*"]), exclude=tuple(exclude or []),
+            times=times, variants=variants, silence=silence, workers=workers, force=force,
+            on_progress=_progress(folder, quiet, stack),
         )  # fmt: skip
     resumed = f", {figures['resumed']:,} of them earlier" if figures["resumed"] else ""
     print(f"{target}: {figures['sounds']:,} sounds of {figures['classes']} classes, {figures['seconds']:.0f} s, "
           f"{figures['spikes']:,} spikes, in {time.monotonic() - began_s:.0f} s{resumed}")
+
+
+def _ear(text: str | None, options: dict[str, Any]) -> Ear:
+    """The operator that `text` describes; without one, the cochlea with these options."""
+    from pydantic import ValidationError
+    from ruamel.yaml import YAML, YAMLError
+
+    from operators.cochlea import CochleaConfig
+    from operators.mel_spikes import MelSpikesConfig
+
+    if text is None:
+        return CochleaConfig.model_validate(options)
+    try:
+        given = YAML(typ="safe").load(text)
+        return MelSpikesConfig.model_validate({"type": given} if isinstance(given, str) else given)
+    except (ValidationError, YAMLError) as error:
+        raise ValueError(f"--ear {text!r}: wanted mel_spikes and its options, as '{{type: mel_spikes, channels: 40}}': "
+                         f"{' '.join(str(error).split())}") from None  # fmt: skip
 
 
 def _progress(folder: Path, quiet: bool, stack: ExitStack) -> Callable[[int, int], None]:
