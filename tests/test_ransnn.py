@@ -274,7 +274,7 @@ def test_layers_that_ransnn_cannot_learn_are_refused(recipe, change, message):
 def test_a_method_is_chosen_by_its_name_and_its_mistakes_are_said(recipe):
     with pytest.raises(ConfigErrors, match=r"training.solvr is not an option .*did you mean 'solver'"):
         read_recipe(recipe, ["training.solvr=ridge"], CATALOG)
-    with pytest.raises(ConfigErrors, match="training: method must be surrogate or ransnn"):
+    with pytest.raises(ConfigErrors, match="training: method must be surrogate, ransnn or eventprop"):
         read_recipe(recipe, ["training.method=magic"], CATALOG)
     assert type(read_recipe(recipe, ["training={}"], CATALOG).training).__name__ == "Training"
 

@@ -1,7 +1,12 @@
 """Training runs: they learn, they stop and go on as if undisturbed, and their recipe's mistakes are all named."""
 
 import os
+import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,7 +17,8 @@ from pipeline.layer_spec import DelaySpec  # noqa: E402
 from pipeline.model_file import load_model  # noqa: E402
 from spikeline.catalog import make_catalog  # noqa: E402
 from trainer.command import compare, train  # noqa: E402
-from trainer.fit import Classifier, early, fit  # noqa: E402
+from trainer.fit import HISTORY, Classifier, early, fit  # noqa: E402
+from trainer.history import History, read, write  # noqa: E402
 from trainer.network import Outcome  # noqa: E402
 from trainer.recipe import read_recipe  # noqa: E402
 from trainer.start import start  # noqa: E402
@@ -101,6 +107,41 @@ def test_a_killed_run_that_is_resumed_ends_like_an_undisturbed_one(recipe, tmp_p
     fit(resumed, training, data.train, data.validation, tmp_path / "cut", resume=True)
     for name, value in undisturbed.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
+    rows = [read(tmp_path / run / HISTORY) for run in ("whole", "cut")]
+    assert [row["epoch"] for row in rows[0]] == [1, 2, 3]
+    assert rows[0] == rows[1]
+    assert {"train_loss", "val_loss", "train_accuracy", "val_accuracy"} <= set(rows[0][2])
+
+
+@pytest.mark.slow
+def test_a_run_that_kill_9_ends_is_resumed_to_the_same_file(recipe, tmp_path):
+    recipe.write_text(RECIPE.replace("epochs: 3", "epochs: 12"))
+    command = [sys.executable, "-m", "spikeline.cli", "train", str(recipe)]
+    train(recipe, [], False, CATALOG)
+    whole = (tmp_path / "model.safetensors").read_bytes()
+    shutil.rmtree(tmp_path / "run")
+    (tmp_path / "model.safetensors").unlink()
+    run = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while len(read(tmp_path / "run" / HISTORY)) < 3 or not (tmp_path / "run" / "last.ckpt").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    run.kill()
+    run.wait()
+    assert not (tmp_path / "model.safetensors").exists()
+    subprocess.run([*command, "--resume"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    assert (tmp_path / "model.safetensors").read_bytes() == whole
+
+
+def test_a_history_that_ran_ahead_of_its_checkpoint_is_written_anew(tmp_path):
+    write(tmp_path / "metrics.csv", [{"epoch": 1.0, "loss": 0.5}, {"epoch": 2.0, "loss": 0.25, "late": 1.0}])
+    assert read(tmp_path / "metrics.csv") == [{"epoch": 1.0, "loss": 0.5}, {"epoch": 2.0, "loss": 0.25, "late": 1.0}]
+    history = History(tmp_path / "metrics.csv")
+    resumed = SimpleNamespace(current_epoch=1, callback_metrics={"loss": torch.tensor(0.125)}, is_global_zero=True)
+    history.on_train_start(resumed, None)
+    history.on_train_epoch_end(resumed, None)
+    assert read(tmp_path / "metrics.csv") == [{"epoch": 1.0, "loss": 0.5}, {"epoch": 2.0, "loss": 0.125}]
+    assert read(tmp_path / "none.csv") == []
 
 
 def test_resuming_without_a_checkpoint_says_so(recipe, tmp_path):
@@ -123,8 +164,8 @@ def test_a_recipe_becomes_a_model_file_with_a_card(recipe, tmp_path, capsys):
     report = compare(recipe, [], CATALOG)
     assert report.episodes == 8
     assert report.equal
-    assert (tmp_path / "run" / "csv" / "metrics.csv").exists()
-    assert list((tmp_path / "run" / "tensorboard").glob("events*"))
+    assert len(list((tmp_path / "run" / "tensorboard").glob("events*"))) == 1
+    assert (tmp_path / "run" / "report.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_equal_seeds_give_equal_models_and_others_do_not(recipe, tmp_path):

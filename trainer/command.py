@@ -18,12 +18,16 @@ from pipeline.layer_spec import DelaySpec, spec_type
 from pipeline.model_file import Model, load_model, save_model
 from trainer import eventprop, ransnn, surrogate
 from trainer.data import labelled, nodes
+from trainer.fit import HISTORY
 from trainer.parity import Report, check
 from trainer.recipe import EventTraining, RandomTraining, Recipe, read_recipe
+from trainer.report import save_report
 
 
 def train(recipe: Path, overrides: Sequence[str], resume: bool, catalog: Catalog) -> Model:
-    """Train as the recipe says, print the figures reached and write the model file. ConfigErrors or ValueError when it cannot.
+    """Train as the recipe says, print the figures reached, write the model file and a picture.
+
+    ConfigErrors or ValueError when it cannot.
 
     overrides: `training.seed=2` and the like, as in --set. resume: go on from the recipe's last checkpoint.
     catalog: the sources and operators that a recipe may name.
@@ -37,6 +41,9 @@ def train(recipe: Path, overrides: Sequence[str], resume: bool, catalog: Catalog
     model = dataclasses.replace(model, trained_on=options.export.trained_on or model.trained_on, metrics=metrics,
                                 revision=revision(recipe.parent))
     save_model(options.export.path, model)
+    folder = options.export.folder
+    if model.metrics.get("activation", "spike") == "spike":  # no runtime executes the others
+        save_report(folder / "report.png", model, options.validation or options.train, options.operators, folder / HISTORY)
     show(model, options.export.path)
     return model
 

@@ -14,12 +14,13 @@ import lightning as L
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from trainer.data import Batch, Batches
 from trainer.event_network import EventNetwork
+from trainer.history import History
 from trainer.layers import MPSLIF
 from trainer.losses import LOSSES, distillation, guidance, out_of_bounds
 from trainer.network import Network, Outcome
@@ -30,6 +31,7 @@ from trainer.teacher import Teacher
 from trainer.truncated import InChunks
 
 AnyNetwork = Network | EventNetwork
+HISTORY = "csv/metrics.csv"  # in the folder of a run
 
 
 class Learner(L.LightningModule):
@@ -179,8 +181,8 @@ def fit(network: AnyNetwork, training: GradientTraining, train: Batches, validat
     if resume and not last.exists():
         raise ValueError(f"{last}: no checkpoint to go on from; train without --resume, or correct the recipe's folder")
     if not resume:
-        for stale in folder.glob("*.ckpt"):
-            stale.unlink()
+        for stale in (*folder.glob("*.ckpt"), *folder.glob("tensorboard/events.*"), folder / HISTORY):
+            stale.unlink(missing_ok=True)
     _quiet()
     module = learner(network, training, len(train))
     best = validation is not None and training.select == "best"
@@ -190,8 +192,9 @@ def fit(network: AnyNetwork, training: GradientTraining, train: Batches, validat
     clip = training.clip if module.automatic_optimization else None  # where it is not, the step clips by itself
     trainer = L.Trainer(
         max_epochs=training.epochs, accelerator="cpu", gradient_clip_val=clip, num_sanity_val_steps=0,
-        logger=[CSVLogger(folder, "csv", ""), TensorBoardLogger(folder, "tensorboard", "")], log_every_n_steps=1_000_000,
-        callbacks=[Progress(), *keep], enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False,
+        logger=TensorBoardLogger(folder, "tensorboard", ""), log_every_n_steps=1_000_000,
+        callbacks=[Progress(), History(folder / HISTORY), *keep], enable_progress_bar=False, enable_model_summary=False,
+        use_distributed_sampler=False,
     )
     trainer.fit(module, _Epochs(train, module), validation, ckpt_path=str(last) if resume else None, weights_only=True)
     chosen = torch.load(folder / ("best.ckpt" if best else "last.ckpt"), weights_only=True)
