@@ -37,3 +37,18 @@ def test_a_row_that_lacks_something_is_refused(tmp_path):
     (tmp_path / "r.json").write_text(json.dumps([{"system": "A"}]))
     with pytest.raises(ValueError, match="row 0 lacks data, metric"):
         results.read_rows(tmp_path / "r.json")
+
+
+def test_several_figures_of_cards_become_rows(tmp_path, monkeypatch):
+    cards = {"a": {"seed": 4, "test_accuracy": 0.8, "after": {"1": 0.5}},
+             "b": {"seed": 7, "test_accuracy": 0.9, "after": {"1": 0.6}}}
+    monkeypatch.setattr(results, "DOCS", tmp_path)
+    monkeypatch.setattr(results, "read_card", lambda path: type("Card", (), {"metrics": cards[str(path)]}))
+    results.main(["measure", "toy.yaml", "--system", "A", "--data", "toys", "--metric", "at the end", "at 1 ms", "--figure",
+                  "test_accuracy", "after.1", "--models", "a", "b", "--paper", "85", "--set", "training.epochs=3"])
+    first, second = results.read_rows(tmp_path / "results.json")
+    assert (first["reached"], first["seeds"], first["paper"], first["ours_mean"]) == ([80, 90], [4, 7], 85, 85)
+    assert (second["metric"], second["reached"], second["paper"]) == ("at 1 ms", [50, 60], None)
+    assert second["command"] == "spikeline train toy.yaml --set training.epochs=3 --set training.seed=1"
+    with pytest.raises(ValueError, match=r"no figure 'after.2', it has seed, test_accuracy, after"):
+        results.percent(cards["a"], "after.2")

@@ -3,6 +3,9 @@
     python -m trainer.results table
     python -m trainer.results measure RECIPE --system "RanSNN, ridge" --data MNIST --metric "test accuracy, %" --paper 94.5 \\
         --seeds 1 2 3 [--set model.layers.0.units=8000]
+
+Several metrics of the same runs: as many words behind --metric and --figure, the figures being those of the models' cards, such
+as test_accuracy_after_ms.1. Models that were trained already: --models A B C in place of --seeds.
 """
 
 from __future__ import annotations
@@ -57,8 +60,9 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def write(rows: Sequence[dict[str, Any]], folder: Path = DOCS) -> None:
+def write(rows: Sequence[dict[str, Any]], folder: Path | None = None) -> None:
     """Both files of these rows."""
+    folder = folder or DOCS
     (folder / "results.json").write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
     (folder / "results.md").write_text(table(rows))
 
@@ -72,16 +76,26 @@ def put(rows: list[dict[str, Any]], row: dict[str, Any]) -> None:
         rows.append(row)
 
 
-def measure(recipe: Path, overrides: Sequence[str], seeds: Sequence[int], figure: str) -> list[float]:
-    """What `spikeline train` of the recipe reaches with each seed, in percent: a figure of the model's card."""
+def measure(recipe: Path, overrides: Sequence[str], seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """What the cards say of the models that `spikeline train` makes of the recipe with each seed."""
     reached = []
     for seed in seeds:
         with tempfile.TemporaryDirectory() as folder:
             own = [*overrides, f"training.seed={seed}", f"export.path={folder}/model.safetensors", f"export.folder={folder}/run"]
             options = [word for text in own for word in ("--set", text)]
             subprocess.run([sys.executable, "-m", "spikeline.cli", "train", str(recipe), *options], check=True)
-            reached.append(round(100 * read_card(f"{folder}/model.safetensors").metrics[figure], 2))
+            reached.append(read_card(f"{folder}/model.safetensors").metrics)
     return reached
+
+
+def percent(metrics: dict[str, Any], figure: str) -> float:
+    """A figure of a card, in percent; `a.b` is b of a. ValueError when there is none."""
+    found: Any = metrics
+    for key in figure.split("."):
+        if not isinstance(found, dict) or key not in found:
+            raise ValueError(f"the card has no figure {figure!r}, it has {', '.join(metrics)}")
+        found = found[key]
+    return round(100 * found, 2)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -92,23 +106,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run.add_argument("recipe", type=Path)
     run.add_argument("--system", required=True)
     run.add_argument("--data", required=True)
-    run.add_argument("--metric", required=True)
-    run.add_argument("--paper", type=float)
+    run.add_argument("--metric", required=True, nargs="+")
+    run.add_argument("--paper", type=float, help="of the first metric")
     run.add_argument("--note", default="")
-    run.add_argument("--figure", default="test_accuracy", help="the figure of the model's card")
+    run.add_argument("--figure", default=["test_accuracy"], nargs="+", help="the figure of the model's card, one a metric")
     run.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    run.add_argument("--models", type=Path, nargs="+", help="models that were trained already, in place of training")
     run.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
     run.add_argument("--shown", default="", help="environment that belongs to the command")
     options = parser.parse_args(arguments)
     rows = read_rows(DOCS / "results.json")
     if options.command == "measure":
-        reached = measure(options.recipe, options.overrides, options.seeds, options.figure)
+        if len(options.metric) != len(options.figure):
+            parser.error(f"want a --figure for each --metric, got {len(options.figure)} for {len(options.metric)}")
+        if options.models:
+            cards = [read_card(path).metrics for path in options.models]
+            options.seeds = [card["seed"] for card in cards]
+        else:
+            cards = measure(options.recipe, options.overrides, options.seeds)
         given = "".join(f" --set {shlex.quote(text)}" for text in options.overrides)
         command = f"{options.shown} spikeline train {options.recipe}{given} --set training.seed=1".strip()
-        spread = statistics.stdev(reached) if len(reached) > 1 else None
-        put(rows, {"system": options.system, "data": options.data, "metric": options.metric, "paper": options.paper,
-                   "ours_mean": round(statistics.mean(reached), 3), "ours_sd": None if spread is None else round(spread, 3),
-                   "seeds": options.seeds, "command": command, "reached": reached, "note": options.note})
+        papers = [options.paper, *[None] * (len(options.metric) - 1)]
+        for metric, figure, paper in zip(options.metric, options.figure, papers, strict=True):
+            reached = [percent(card, figure) for card in cards]
+            spread = statistics.stdev(reached) if len(reached) > 1 else None
+            put(rows, {"system": options.system, "data": options.data, "metric": metric, "paper": paper,
+                       "ours_mean": round(statistics.mean(reached), 3), "ours_sd": None if spread is None else round(spread, 3),
+                       "seeds": options.seeds, "command": command, "reached": reached, "note": options.note})
     write(rows)
 
 
