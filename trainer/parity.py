@@ -90,7 +90,7 @@ def check(model: Model, episodes: Iterable[Packet], run: RunLayer = runtime) -> 
     reference's spike is imposed on that neuron, which puts its v where the reference's is, and counting goes on. Layers in
     continuous time fire the runtime's own spikes in training: theirs must be equal in all microseconds.
     """
-    if any(getattr(spec, "tick_us", 0) is None for name, spec in model.layers.items() if not isinstance(spec, ReadoutSpec)):
+    if any(getattr(spec, "tick_us", 0) is None for spec in model.layers.values() if not isinstance(spec, PoolSpec | ReadoutSpec)):
         return check_events(model, episodes, run)
     tick_us = next(tick_us for spec in model.layers.values() if (tick_us := getattr(spec, "tick_us", None)))
     layers = {name: build(spec, tick_us).eval() for name, spec in model.layers.items()}
