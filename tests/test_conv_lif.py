@@ -209,7 +209,8 @@ def test_it_equals_the_plain_truth_bit_for_bit(data):
 def test_a_tick_of_many_events_is_the_same_whichever_way_its_parts_are_added(pool_size, stride, cuts_at):
     """A tick whose events reach most sums marks these instead of listing them; its parts may be of either kind."""
     rng = np.random.default_rng(5)
-    spec = ConvLIFSpec(rng.normal(0, 0.4, (3, 2, 3, 3)), 20.0, 1.0, (2, 9, 8), pool_size=pool_size, pool_stride=stride, tick_us=1000)
+    weight = rng.normal(0, 0.4, (3, 2, 3, 3))
+    spec = ConvLIFSpec(weight, 20.0, 1.0, (2, 9, 8), pool_size=pool_size, pool_stride=stride, tick_us=1000)
     t_us = np.sort(np.r_[rng.integers(0, 1000, 153), rng.integers(1000, 6000, 5), rng.integers(6000, 9000, 300)])
     episode = Packet(0, 20_000, t_us, rng.integers(0, spec.n_in, t_us.size).astype(np.uint32))
     operator = conv_lif.make(spec, Format("spikes", spec.shape_in))(None)
