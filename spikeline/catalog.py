@@ -73,6 +73,7 @@ from sources.dvs_file import DvsFileConfig
 from sources.dvs_scene import DvsSceneConfig
 from sources.images import ImagesConfig
 from sources.inivation_camera import InivationCameraConfig
+from sources.labelled_intervals import LabelledIntervalsConfig
 from sources.memory import MemoryConfig
 from sources.merge import MergeConfig
 from sources.microphone import MicrophoneConfig
@@ -92,6 +93,7 @@ SOURCES: dict[str, type[SourceConfig]] = {
     "dvs_file": DvsFileConfig,
     "dvs_dataset": DvsDatasetConfig,
     "dvs_scene": DvsSceneConfig,
+    "labelled_intervals": LabelledIntervalsConfig,
     "shd": ShdConfig,
     "sound_dataset": SoundDatasetConfig,
     "sound_file": SoundFileConfig,

@@ -49,7 +49,7 @@ from tests.contract import OperatorCase
 from tests.contract_sinks import SinkCase
 from tests.contract_sources import SourceCase
 from tests.packets import recording, recut
-from tests.writers_samples import few_frames, few_images, few_utterances
+from tests.writers_samples import few_frames, few_gestures, few_images, few_utterances
 from tests.writers_sound import few_sounds
 
 CATALOG = make_catalog(custom=False)
@@ -271,6 +271,9 @@ SOURCES = [
         {"type": "dvs_dataset", "path": "{folder}", "classes": ["7", "3"], "limit": 3, "end_ms": 50, "anchor": "first_event"},
         files=four_digits,
     ),
+    SourceExample({"type": "labelled_intervals", "path": "{folder}"}, files=few_gestures),
+    SourceExample({"type": "labelled_intervals", "path": "{folder}", "listed_in": "{folder}/trials_to_train.txt", "end_ms": 4,
+                   "shuffle": True, "classes": ["clap", "wave", "roll"]}, files=few_gestures),
     SourceExample({"type": "dvs_file", "path": "{folder}/1.bin", "loop": 2}, files=one_digit),
     SourceExample({"type": "dvs_file", "path": "{folder}/1.bin", "from_s": 0.01, "to_s": 0.04}, files=one_digit),
     SourceExample({"type": "dvs_file", "path": "{folder}/1.bin", "on_disorder": {"sort_within_ms": 5}}, files=one_digit),

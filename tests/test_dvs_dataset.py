@@ -10,7 +10,7 @@ from pipeline.packet import Format, Packet, same_events
 from sources.dvs_dataset import DvsDatasetConfig, list_samples
 from tests import writers, writers_event_stream
 from tests.real_data import DATA, needs_data
-from tests.writers_aedat import aedat4
+from tests.writers_aedat import aedat2_dvs128, aedat4
 
 
 @pytest.fixture
@@ -206,3 +206,15 @@ def test_samples_that_are_not_spikes_are_refused(tmp_path):
     (tmp_path / "red/1.es").write_bytes(writers_event_stream.color([(5, 1, 2, 255, 0, 0)]))
     with pytest.raises(ValueError, match=r"1\.es: holds graded events, where samples of spikes can be read"):
         DvsDatasetConfig(path=tmp_path).check()
+
+
+def test_cifar10_dvs_is_read_from_its_own_files(tmp_path):
+    """A folder a class, in it AEDAT 2.0 files of a DVS128."""
+    for label, name in enumerate(("airplane", "automobile")):
+        (tmp_path / name).mkdir()
+        for number in (0, 1, 10):
+            events = [(500 + 1000 * i, 3 + number, 7, 1) for i in range(number + 1 + label)]
+            (tmp_path / name / f"cifar10_{name}_{number}.aedat").write_bytes(aedat2_dvs128(events))
+    config = DvsDatasetConfig(path=tmp_path, packet_ms=1000)
+    assert config.check() == Format("spikes", (2, 128, 128), names=("airplane", "automobile"))
+    assert [(label, n) for label, n, _ in episodes(replay(tmp_path))] == [(0, 1), (0, 2), (0, 11), (1, 2), (1, 3), (1, 12)]

@@ -12,6 +12,8 @@ import h5py
 import numpy as np
 import pytest
 
+from tests.writers_aedat import aedat3
+
 
 def write_shd(
     path: Path, times_s: Sequence[Sequence[float]], units: Sequence[Sequence[int]], labels: Sequence[int],
@@ -68,3 +70,24 @@ def few_frames(folder: Path) -> None:
     for number, frame in enumerate(frames):
         frame[:, 8 * number : 8 * number + 8] = 220
     write_video(folder / "few.avi", frames)
+
+
+def write_gestures(
+    folder: Path, name: str, events: Sequence[tuple[int, int, int, int]], lines: Sequence[tuple[int, int, int]],
+) -> None:  # fmt: skip
+    """A recording of DVS128 Gesture and its table: events (us, x, y, polarity), lines (class, begin us, end us)."""
+    (folder / f"{name}.aedat").write_bytes(aedat3(events))
+    table = "".join(f"{number},{begin},{end}\n" for number, begin, end in lines)
+    (folder / f"{name}_labels.csv").write_text("class,startTime_usec,endTime_usec\n" + table)
+
+
+def few_gestures(folder: Path) -> None:
+    """Two recordings of three and two gestures, listed the other way round."""
+    rng = np.random.default_rng(8)
+    for name, begin in (("user01_led", 50_000), ("user10_lab", 9_000)):
+        t_us = np.sort(rng.integers(begin, begin + 30_000, 90)).tolist()
+        places = rng.integers(0, 128, (90, 2)).tolist()
+        events = [(t, x, y, int(p)) for t, (x, y), p in zip(t_us, places, rng.integers(0, 2, 90), strict=True)]
+        lines = [(1, begin + 500, begin + 7000), (3, begin + 9000, begin + 14_000), (2, begin + 15_000, begin + 40_000)]
+        write_gestures(folder, name, events, lines[: 3 if name == "user01_led" else 2])
+    (folder / "trials_to_train.txt").write_text("user10_lab.aedat\nuser01_led.aedat\n\n")
