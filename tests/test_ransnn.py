@@ -126,6 +126,16 @@ def test_each_presentation_has_random_numbers_of_its_own(recipe):
     assert (one != piped).any()
 
 
+def test_the_weights_of_the_last_steps_may_be_averaged():
+    counts, labels = some_counts()
+    batches = [(counts[at : at + 20], labels[at : at + 20]) for at in range(0, 200, 20)]
+    after = [descend(batches[:steps], 12, 3, 0.05, seed=1) for steps in (8, 9, 10)]
+    averaged = descend(batches, 12, 3, 0.05, seed=1, average=3)
+    assert averaged.weight.numpy() == pytest.approx(np.mean([one.weight.numpy() for one in after], 0), abs=1e-6)
+    assert averaged.bias.numpy() == pytest.approx(np.mean([one.bias.numpy() for one in after], 0), abs=1e-6)
+    assert (descend(batches, 12, 3, 0.05, seed=1).weight == after[-1].weight).all()
+
+
 BINS = "{type: time_bins, name: bins, bin_ms: 3, bins: 3}"
 
 

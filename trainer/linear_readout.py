@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -135,18 +136,24 @@ class Recursive:
         return Linear(self._w[:-1].float(), self._w[-1].float())
 
 
-def descend(batches: Iterable[tuple[np.ndarray, np.ndarray]], n: int, classes: int, learning_rate: float, seed: int) -> Linear:
+def descend(batches: Iterable[tuple[np.ndarray, np.ndarray]], n: int, classes: int, learning_rate: float, seed: int,
+            average: int = 1) -> Linear:
     """Adam on the cross-entropy of scores = counts @ weight + bias, a step a batch (counts, labels).
 
-    Weights and biases start at U(-1, 1) / sqrt(n). Source: D. Kingma and J. Ba, Adam (2015).
+    Weights and biases start at U(-1, 1) / sqrt(n); those after the last `average` steps are averaged, as each step alone still
+    follows its own batch. Sources: D. Kingma and J. Ba, Adam (2015); B. Polyak and A. Juditsky, Acceleration of stochastic
+    approximation by averaging (1992).
     """
     generator = torch.Generator().manual_seed(seed)
     weight = ((2 * torch.rand(n, classes, generator=generator) - 1) / n**0.5).requires_grad_()
     bias = ((2 * torch.rand(classes, generator=generator) - 1) / n**0.5).requires_grad_()
     optimizer = torch.optim.Adam([weight, bias], learning_rate)
+    last: deque[tuple[Tensor, Tensor]] = deque(maxlen=average)
     for counts, labels in batches:
         loss = F.cross_entropy(torch.from_numpy(counts).float() @ weight + bias, torch.from_numpy(labels).long())
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-    return Linear(weight.detach(), bias.detach())
+        last.append((weight.detach().clone(), bias.detach().clone()))
+    last = last or deque([(weight.detach(), bias.detach())])
+    return Linear(*(torch.stack(tensors).mean(0) for tensors in zip(*last, strict=True)))

@@ -174,7 +174,8 @@ def _rls(features: AnyFeatures, training: RandomTraining, own: list[Packet], hel
 
 
 def _adam(features: AnyFeatures, training: RandomTraining, own: list[Packet], held: list[Packet], classes: int) -> Learnt:
-    linear = descend(_drawn(features, training, own), features.n, classes, training.learning_rate, training.seed)
+    linear = descend(_drawn(features, training, own), features.n, classes, training.learning_rate, training.seed,
+                     training.average)
     return _held(features, linear, held, {"steps": training.steps})
 
 

@@ -148,6 +148,7 @@ class RandomTraining(Method):
     steps: int = Field(400, ge=1, description="adam: steps, each on a batch drawn anew from what was not yet seen")
     batch: int = Field(128, ge=1, description="adam: samples a step; rls: samples that are learnt together")
     learning_rate: float = Field(5e-4, gt=0, description="adam: size of a step")
+    average: int = Field(1, ge=1, description="adam: the weights after so many last steps are averaged; 1: those of the last")
 
 
 AnyTraining = Annotated[
