@@ -83,6 +83,38 @@ def test_delays_move_while_they_are_trained(recipe, tmp_path):
     assert after.delay_us.max() <= 40_000
 
 
+def test_the_cap_of_delays_grows_while_many_are_near_it(recipe, tmp_path):
+    change = "model.layers.1={type: delay, name: late, max_ms: 400, cap_ms: 20}"
+    training, data, network = prepared(recipe, change, "training.epochs=4", "training.delay_learning_rate=0.5")
+    late = network.layers["late"]
+    assert network.specs()["late"].delay_us.max() <= 20_000
+    fit(network, training, data.train, data.validation, tmp_path / "run")
+    grown = [torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["state_dict"]["network.layers.late.greatest"].item()]
+    assert grown == [5]  # 2 ticks, and one for each of the epochs after the first: all delays are within 5 ticks of the cap
+    late.delay_ticks.data[:] = 0
+    late.greatest.fill_(9)
+    late.grow()
+    assert late.greatest == 9
+    late.delay_ticks.data[:3] = 8  # a quarter
+    late.grow()
+    assert late.greatest == 10
+    late.greatest.fill_(40)
+    late.delay_ticks.data[:] = 40
+    late.grow()
+    assert late.greatest == 40
+
+
+def test_training_in_lower_precision_exports_a_model_that_runs_as_it_was_validated(recipe, tmp_path):
+    files = []
+    for precision in ("32-true", "bf16-mixed"):
+        train(recipe, ["training.epochs=2", f"training.precision={precision}"], False, CATALOG)
+        files.append((tmp_path / "model.safetensors").read_bytes())
+        assert compare(recipe, [], CATALOG).equal
+    assert files[0] != files[1]
+    with pytest.raises(ConfigErrors, match="precision: bf16-mixed is for gradient: full"):
+        read_recipe(recipe, ["training.precision=bf16-mixed", "training.gradient=truncated"], CATALOG)
+
+
 def test_delays_that_are_not_learnt_stay(recipe, tmp_path):
     change = "model.layers.1={type: delay, name: late, max_ms: 40, start: zero, learn: false}"
     training, data, network = prepared(recipe, change)

@@ -21,7 +21,7 @@ from torch import Tensor
 from trainer.data import Batch, Batches
 from trainer.event_network import EventNetwork
 from trainer.history import History
-from trainer.layers import MPSLIF
+from trainer.layers import MPSLIF, Delay
 from trainer.losses import LOSSES, distillation, guidance, out_of_bounds
 from trainer.network import Network, Outcome
 from trainer.progress import Progress
@@ -157,6 +157,8 @@ class Classifier(Learner):
         options, epoch = self.training_options, self.current_epoch
         moving = max(1, round(options.epochs * (1 - options.settle_share)))
         for delay in self.network.delays():
+            if epoch and isinstance(delay, Delay):
+                delay.grow()
             sigma = options.delay_sigma_ticks * (0.5 / options.delay_sigma_ticks) ** (epoch / max(1, moving - 1))
             delay.sigma.fill_(sigma if epoch < moving and delay.delay_ticks.requires_grad else 0.0)
 
@@ -191,8 +193,8 @@ def fit(network: AnyNetwork, training: GradientTraining, train: Batches, validat
             for name, monitor in (("best", "val_loss"), ("last", None))[not best :]]
     clip = training.clip if module.automatic_optimization else None  # where it is not, the step clips by itself
     trainer = L.Trainer(
-        max_epochs=training.epochs, accelerator="cpu", gradient_clip_val=clip, num_sanity_val_steps=0,
-        logger=TensorBoardLogger(folder, "tensorboard", ""), log_every_n_steps=1_000_000,
+        max_epochs=training.epochs, accelerator="cpu", precision=training.precision, gradient_clip_val=clip,
+        num_sanity_val_steps=0, logger=TensorBoardLogger(folder, "tensorboard", ""), log_every_n_steps=1_000_000,
         callbacks=[Progress(), History(folder / HISTORY), *keep], enable_progress_bar=False, enable_model_summary=False,
         use_distributed_sampler=False,
     )

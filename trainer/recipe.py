@@ -85,6 +85,8 @@ class GradientTraining(Method):
     loss: Literal["cross_entropy", "spikemax", "num_spikes"] = Field(
         "cross_entropy", description="of final and early scores; the other two count spikes and want a readout without weights")
     score_scale: float = Field(1.0, gt=0, description="scores are divided by this in the loss")
+    precision: Literal["32-true", "bf16-mixed"] = Field(
+        "32-true", description="bf16-mixed: products with weights in bfloat16; membranes, figures and export in float32")
     select: Literal["best", "last"] = Field("best", description="state exported: least validation loss, or the last epoch")
 
 
@@ -124,6 +126,7 @@ class EventTraining(GradientTraining):
 
     method: Literal["eventprop"]
     delay_learning_rate: float = Field(0.2, gt=0, description="AdamW step of delays, in ms; falls as a cosine")
+    precision: Literal["32-true"] = Field("32-true", description="spike times are float64 all the same")
     loss: Literal["cross_entropy"] = Field("cross_entropy", description="of the final scores")
     least_hz: float = Field(1.0, ge=0, description="a neuron that fires less often in a batch is nudged: no gradient reaches it")
     most_hz: float = Field(200.0, gt=0, description="so is one that fires more often")
@@ -195,6 +198,8 @@ class Recipe(Config):
         whole = isinstance(training, Training) and (training.guidance_weight or training.teacher is not None)
         if isinstance(training, Training) and training.gradient == "truncated" and whole:
             raise ValueError("gradient: truncated knows one chunk at a time: guidance_weight and teacher want gradient: full")
+        if isinstance(training, Training) and training.precision != "32-true" and training.gradient != "full":
+            raise ValueError(f"precision: {training.precision} is for gradient: full")
         return self
 
 

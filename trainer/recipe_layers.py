@@ -170,11 +170,14 @@ class DelayLayer(Config):
     max_ms: float = Field(gt=0, description="greatest delay")
     start: Literal["uniform", "zero"] = Field("uniform", description="delays at the start: uniform in 0..max_ms, or zero")
     learn: bool = Field(True, description="whether delays are learnt; false keeps them where they start")
+    cap_ms: float | None = Field(
+        None, gt=0, description="greatest delay at the start, a tick more after each epoch with many near it; none: max_ms")
 
     def begin(self, place: Place) -> Begun:
         most = round(self.max_ms * 1000 / place.tick_us)
-        delays = place.rng.integers(0, most + 1, place.n) if self.start == "uniform" else np.zeros(place.n, np.int64)
-        return DelaySpec(delays * place.tick_us), {"max_ticks": most, "learn": self.learn}
+        cap = most if self.cap_ms is None else min(most, round(self.cap_ms * 1000 / place.tick_us))
+        delays = place.rng.integers(0, cap + 1, place.n) if self.start == "uniform" else np.zeros(place.n, np.int64)
+        return DelaySpec(delays * place.tick_us), {"max_ticks": most, "learn": self.learn, "cap_ticks": cap}
 
 
 class TimeBinsLayer(Config):

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from pipeline.layer_spec import DelaySpec
 
+SHARE, NEAR = 0.16, 5  # of the delays; ticks: when the greatest delay grows
+
 
 class Delay(nn.Module):
     """Axonal delays, one a unit, learnt in ticks and exported in whole ticks.
@@ -16,12 +18,15 @@ class Delay(nn.Module):
     normalised to 1: its slope tells a delay which way to go (Hammouamri, Khalfaoui-Hassani, Masquelier 2024, "Learning
     delays in SNNs using DCLS", section 3.2, there for synapses). `sigma` shrinks during training; at 0, and when the
     module is evaluated, each spike moves by the rounded delay. x (T, B, n) -> (T + reach, B, n).
+
+    No delay exceeds `greatest`, which starts at cap_ticks and may `grow` to max_ticks; without cap_ticks it is max_ticks.
     """
 
     sigma: Tensor
     greatest: Tensor
 
-    def __init__(self, spec: DelaySpec, tick_us: int, *, max_ticks: int | None = None, learn: bool = True) -> None:
+    def __init__(self, spec: DelaySpec, tick_us: int, *, max_ticks: int | None = None, learn: bool = True,
+                 cap_ticks: int | None = None) -> None:
         super().__init__()
         ticks, rest = np.divmod(spec.delay_us, tick_us)
         if rest.any():
@@ -30,6 +35,7 @@ class Delay(nn.Module):
         self.max_ticks = int(ticks.max()) if max_ticks is None else max_ticks
         self.delay_ticks = nn.Parameter(torch.tensor(ticks, dtype=torch.float32), requires_grad=learn)
         self.register_buffer("sigma", torch.zeros(()))
+        self.register_buffer("greatest", torch.tensor(float(self.max_ticks if cap_ticks is None else cap_ticks)))
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and self.sigma > 0:
@@ -45,7 +51,14 @@ class Delay(nn.Module):
 
     @torch.no_grad()
     def clamp(self) -> None:
-        self.delay_ticks.clamp_(0, self.max_ticks)
+        self.delay_ticks.clamp_(torch.zeros(()), self.greatest)
+
+    @torch.no_grad()
+    def grow(self) -> None:
+        """One tick more of `greatest`, up to max_ticks, where more than 16 % of the delays lie within 5 ticks of it (Sun, Chua,
+        Devos, Botteldooren 2023, "Learnable axonal delay in spiking neural networks improves spoken word recognition")."""
+        if (self.delay_ticks.floor() > self.greatest - NEAR).float().mean() > SHARE:
+            self.greatest.add_(1).clamp_(max=self.max_ticks)
 
     def _smeared(self, x: Tensor) -> Tensor:
         ticks = x.shape[0]

@@ -69,6 +69,7 @@ class _Scan(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, current: Tensor, d: Tensor, threshold: Tensor, reset: str, slope: Surrogate) -> tuple[Tensor, Tensor]:
+        current = current.float()  # the product with the weights may be of lower precision, v is not
         v, trace, spikes = torch.zeros_like(current[0]), torch.empty_like(current), torch.empty_like(current)
         for t in range(current.shape[0]):
             trace[t] = v = v.mul_(d).add_(current[t])

@@ -69,7 +69,7 @@ class Neurons(Spiking):
 
     def current(self, x: Tensor) -> Tensor:
         """(T, B, n_out): the input of each tick."""
-        current = x @ self.weight
+        current = (x @ self.weight).float()  # the product may be of lower precision, v is not
         return current if self.bias is None else current + self.bias
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:

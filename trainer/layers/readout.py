@@ -33,7 +33,7 @@ class Readout(nn.Module):
     def go_on(self, x: Tensor, before: Left | None) -> tuple[Tensor, Left]:
         """The scores after each tick, going on from what an earlier call left: v and the scores after its last tick. No gradient
         runs through what is left."""
-        current = x if self.weight is None else x @ self.weight
+        current = x if self.weight is None else (x @ self.weight).float()  # a product of lower precision ends here
         if self.tau_ms is None:
             score = current.cumsum(0)
             if before is not None:
