@@ -123,18 +123,26 @@ def first_crossing(i, v, threshold, most, synaptic, membrane):
     return high
 
 
-@njit(f"boolean(float32, float32, {READ_MATRIX}, int64)", cache=True)
-def may_cross(i, v, law, j):
-    """Whether the bound max(0, v) + max(0, i) times the greatest charge reaches neuron j's threshold, less a margin."""
-    return not max(v, law[3, j]) + max(i, law[3, j]) * law[1, j] < law[2, j]
+@njit(f"int64(float32[::1], float32[::1], {READ_MATRIX}, float32)", cache=True)
+def count_suspects(i, v, law, longest):
+    """How many neurons the bound max(0, v) + max(0, i) p allows to reach their thresholds, less a margin, within `longest` ms.
+
+    p, what a unit of current adds to v at most, is the greatest charge of all times, and never more than the time that passes.
+    """
+    found = 0
+    for j in range(v.shape[0]):
+        found += not max(v[j], law[3, j]) + max(i[j], law[3, j]) * min(law[1, j], longest) < law[2, j]
+    return found
 
 
 @njit(f"int64(int64, float32[::1], float32[::1], {READ_MATRIX}, {READ_F8_MATRIX})", cache=True)
 def next_crossing(most, i, v, law, rates):
     """The least m in 1..most after which some neuron is at its threshold without input; most + 1 if there is none."""
-    found = most + 1
+    found, longest = most + 1, np.float32(np.float64(most) * 0.001001)  # ms, and a thousandth for its rounding
+    if count_suspects(i, v, law, longest) == 0:
+        return found
     for j in range(v.shape[0]):
-        if found > 1 and may_cross(i[j], v[j], law, j):
+        if found > 1 and not max(v[j], law[3, j]) + max(i[j], law[3, j]) * min(law[1, j], longest) < law[2, j]:
             k = min(j, rates.shape[1] - 1)
             found = first_crossing(i[j], v[j], law[0, j], found - 1, rates[SYNAPTIC, k], rates[MEMBRANE, k])
     return found
@@ -144,11 +152,16 @@ def next_crossing(most, i, v, law, rates):
 def let_pass(m, i, v, rates):
     """i and v after m us in which nothing comes in."""
     t = np.float64(m) / 1000
-    es, em, c = 0.0, 0.0, 0.0
+    synaptic, membrane = rates[SYNAPTIC, 0], rates[MEMBRANE, 0]
+    es, em, c = math.exp(-t * synaptic), math.exp(-t * membrane), charge(t, synaptic, membrane)
+    if rates.shape[1] == 1:
+        for j in range(v.shape[0]):
+            v[j] = np.float32(np.float64(v[j]) * em + np.float64(i[j]) * c)
+            i[j] = np.float32(np.float64(i[j]) * es)
+        return
     for j in range(v.shape[0]):
-        if j < rates.shape[1]:
-            synaptic, membrane = rates[SYNAPTIC, j], rates[MEMBRANE, j]
-            es, em, c = math.exp(-t * synaptic), math.exp(-t * membrane), charge(t, synaptic, membrane)
+        synaptic, membrane = rates[SYNAPTIC, j], rates[MEMBRANE, j]
+        es, em, c = math.exp(-t * synaptic), math.exp(-t * membrane), charge(t, synaptic, membrane)
         v[j] = np.float32(np.float64(v[j]) * em + np.float64(i[j]) * c)
         i[j] = np.float32(np.float64(i[j]) * es)
 
@@ -167,7 +180,7 @@ def run_events(i, v, clock, weight, law, rates, to_zero, t_us, unit, value, out_
     i, v, clock, weight and the events as in run_ticks. law (4, n_out): threshold, greatest charge, room of the bound, 0.
     rates (2, n_out) or (2, 1) float64: 1/tau_syn and 1/tau in 1/ms.
     """
-    n, n_out, room, written = t_us.shape[0], v.shape[0], out_t_us.shape[0], 0
+    n, n_out, room, written, endless = t_us.shape[0], v.shape[0], out_t_us.shape[0], 0, np.float32(np.inf)
     while written + n_out <= room:
         at = clock[CURSOR]
         ahead = (t_us[at] if at < n else clock[STOP]) - clock[LAST]
@@ -186,8 +199,5 @@ def run_events(i, v, clock, weight, law, rates, to_zero, t_us, unit, value, out_
         before = written
         written = write_spikes(v, law[0], now, out_t_us, out_unit, written)
         reset(v, law[0], to_zero, out_unit, before, written)
-        unsettled = 0
-        for j in range(n_out):
-            unsettled += may_cross(i[j], v[j], law, j)
-        clock[UNSETTLED] = unsettled > 0
+        clock[UNSETTLED] = count_suspects(i, v, law, endless) > 0
     return written
