@@ -16,7 +16,7 @@ from operators.lif import CURSOR, LAST, OPEN, STOP, UNSETTLED
 from pipeline.contract import State
 from pipeline.packet import NO_TIMES, NO_UNITS, NO_VALUES, Packet
 
-LEAST_ROOM = 4096  # spikes that the output buffers take at least
+LEAST_ROOM = 8192  # spikes that the output buffers take at least
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,15 @@ class Law(Protocol):
 
 def operators_of(law: Law, lead_ticks: int = 0) -> Callable[[State | None], TickLayer]:
     """What `prepare` returns. lead_ticks: by how many ticks the output runs ahead, because no input acts any sooner."""
-    return lambda state: TickLayer(law, state, lead_ticks)
+    rooms: list[Events] = []  # an operator takes one for a packet: new memory costs as much as a layer
+    return lambda state: TickLayer(law, state, lead_ticks, rooms)
 
 
 class TickLayer:
     """A layer at work on one episode. Its output clock stands lead_ticks after the last closed tick of its input."""
 
-    def __init__(self, law: Law, state: State | None, lead_ticks: int = 0) -> None:
-        self._law, self._lead_ticks = law, lead_ticks
+    def __init__(self, law: Law, state: State | None, lead_ticks: int, rooms: list[Events]) -> None:
+        self._law, self._lead_ticks, self._rooms = law, lead_ticks, rooms
         self._tick_us = law.tick_us
         self._held = law.start()
         self._clock = np.zeros(5, np.int64)  # as the kernel has it
@@ -75,9 +76,6 @@ class TickLayer:
             self._clock[:3] = state["ticks"]
             self._started, self._end_us, self._out_us, self._events, self._spikes = state["clock"].tolist()
         self._pending = bool(self._clock[OPEN] or self._clock[UNSETTLED])
-        room = max(law.n_out, LEAST_ROOM)
-        values = np.empty(room, np.float32) if law.graded else NO_VALUES
-        self._room = Events(np.empty(room, np.int64), np.empty(room, np.uint32), values)
 
     def process(self, packet: Packet) -> Packet:
         if not self._started:
@@ -119,7 +117,8 @@ class TickLayer:
 
     def _run(self, events: Events, stop: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """The spikes of the ticks before `stop`: t_us, unit and value, a roomful each."""
-        law, clock, room = self._law, self._clock, self._room
+        law, clock = self._law, self._clock
+        room = self._rooms.pop() if self._rooms else self._new_room()
         clock[STOP], clock[CURSOR] = stop, 0
         parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         full = True
@@ -129,8 +128,15 @@ class TickLayer:
             if n:
                 parts.append((room.t_us[:n].copy(), room.unit[:n].copy(), room.value[:n].copy()))
                 self._spikes += n
+        self._rooms.append(room)
         self._pending = bool(clock[OPEN] or clock[UNSETTLED])
         return parts
+
+    def _new_room(self) -> Events:
+        """Memory for what comes out of one call of the kernel."""
+        length = max(self._law.n_out, LEAST_ROOM)
+        values = np.empty(length, np.float32) if self._law.graded else NO_VALUES
+        return Events(np.empty(length, np.int64), np.empty(length, np.uint32), values)
 
     def _empty(self, begin_us: int, end_us: int) -> Packet:
         return Packet(begin_us, end_us, value=NO_VALUES) if self._law.graded else Packet(begin_us, end_us)
