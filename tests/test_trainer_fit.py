@@ -115,6 +115,24 @@ def test_training_in_lower_precision_exports_a_model_that_runs_as_it_was_validat
         read_recipe(recipe, ["training.precision=bf16-mixed", "training.gradient=truncated"], CATALOG)
 
 
+@pytest.mark.slow
+def test_two_processes_share_the_batches_and_export_one_model(recipe, tmp_path):
+    command = [sys.executable, "-m", "spikeline.cli", "train", str(recipe)]
+    ended = subprocess.run([*command, "--set", "training.devices=2"], capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.count("validation_accuracy: ") == 1
+    assert [row["epoch"] for row in read(tmp_path / "run" / HISTORY)] == [1, 2, 3]
+    last = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
+    assert last["global_step"] == 3  # an epoch has 3 batches, and each process takes one
+    assert compare(recipe, [], CATALOG).equal
+
+
+def test_more_processes_than_batches_are_refused(recipe, tmp_path):
+    training, data, network = prepared(recipe, "training.devices=4")
+    with pytest.raises(ValueError, match="4 processes have only 3 batches to share"):
+        fit(network, training, data.train, data.validation, tmp_path / "run")
+
+
 def test_delays_that_are_not_learnt_stay(recipe, tmp_path):
     change = "model.layers.1={type: delay, name: late, max_ms: 40, start: zero, learn: false}"
     training, data, network = prepared(recipe, change)

@@ -37,6 +37,8 @@ def train(recipe: Path, overrides: Sequence[str], resume: bool, catalog: Catalog
         raise ValueError(f"{options.export.path}: a model file is called .safetensors; correct export.path")
     torch.set_num_threads(options.training.threads)
     model = _trained(options, resume)
+    if os.environ.get("LOCAL_RANK", "0") != "0":  # a process that Lightning started beside this one, by the same command
+        return model
     metrics = model.metrics | {"seed": options.training.seed}
     model = dataclasses.replace(model, trained_on=options.export.trained_on or model.trained_on, metrics=metrics,
                                 revision=revision(recipe.parent))

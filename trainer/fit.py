@@ -7,6 +7,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -186,14 +187,17 @@ def fit(network: AnyNetwork, training: GradientTraining, train: Batches, validat
         for stale in (*folder.glob("*.ckpt"), *folder.glob("tensorboard/events.*"), folder / HISTORY):
             stale.unlink(missing_ok=True)
     _quiet()
-    module = learner(network, training, len(train))
+    if len(train) < training.devices:
+        raise ValueError(f"devices: {training.devices} processes have only {len(train)} batches to share; make batch smaller")
+    module = learner(network, training, len(train) // training.devices)
     best = validation is not None and training.select == "best"
     # The last is written last: a run killed between the two repeats the epoch and finds the same best.
     keep = [ModelCheckpoint(folder, filename=name, monitor=monitor, save_top_k=1, enable_version_counter=False)
             for name, monitor in (("best", "val_loss"), ("last", None))[not best :]]
     clip = training.clip if module.automatic_optimization else None  # where it is not, the step clips by itself
     trainer = L.Trainer(
-        max_epochs=training.epochs, accelerator="cpu", precision=training.precision, gradient_clip_val=clip,
+        max_epochs=training.epochs, accelerator="cpu", devices=training.devices,
+        strategy="ddp" if training.devices > 1 else "auto", precision=training.precision, gradient_clip_val=clip,
         num_sanity_val_steps=0, logger=TensorBoardLogger(folder, "tensorboard", ""), log_every_n_steps=1_000_000,
         callbacks=[Progress(), History(folder / HISTORY), *keep], enable_progress_bar=False, enable_model_summary=False,
         use_distributed_sampler=False,
@@ -206,16 +210,18 @@ def fit(network: AnyNetwork, training: GradientTraining, train: Batches, validat
 
 
 class _Epochs:
-    """The training batches of the epoch that the module is in."""
+    """The training batches of the epoch that the module is in. Of several processes each takes every so many; what does not share
+    out is left out of this epoch."""
 
     def __init__(self, batches: Batches, module: Learner) -> None:
         self._batches, self._module = batches, module
 
     def __len__(self) -> int:
-        return len(self._batches)
+        return len(self._batches) // self._module.trainer.world_size
 
     def __iter__(self) -> Iterator[Batch]:
-        yield from self._batches.at(self._module.current_epoch)
+        rank, processes = self._module.trainer.global_rank, self._module.trainer.world_size
+        yield from islice(self._batches.at(self._module.current_epoch), rank, len(self) * processes, processes)
 
 
 def early(outcome: Outcome, labels: Tensor, every: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -16,6 +16,8 @@ class Progress(L.Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         done, total = trainer.current_epoch + 1, trainer.max_epochs or 0
+        if not trainer.is_global_zero:
+            return
         if not sys.stderr.isatty() and done % max(1, total // 20) and done != total:
             return
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}

@@ -87,6 +87,7 @@ class GradientTraining(Method):
     score_scale: float = Field(1.0, gt=0, description="scores are divided by this in the loss")
     precision: Literal["32-true", "bf16-mixed"] = Field(
         "32-true", description="bf16-mixed: products with weights in bfloat16; membranes, figures and export in float32")
+    devices: int = Field(1, ge=1, description="processes that share out the batches of an epoch and average their gradients")
     select: Literal["best", "last"] = Field("best", description="state exported: least validation loss, or the last epoch")
 
 
@@ -126,6 +127,7 @@ class EventTraining(GradientTraining):
 
     method: Literal["eventprop"]
     delay_learning_rate: float = Field(0.2, gt=0, description="AdamW step of delays, in ms; falls as a cosine")
+    devices: Literal[1] = Field(1, description="one process")
     precision: Literal["32-true"] = Field("32-true", description="spike times are float64 all the same")
     loss: Literal["cross_entropy"] = Field("cross_entropy", description="of the final scores")
     least_hz: float = Field(1.0, ge=0, description="a neuron that fires less often in a batch is nudged: no gradient reaches it")
@@ -200,6 +202,8 @@ class Recipe(Config):
             raise ValueError("gradient: truncated knows one chunk at a time: guidance_weight and teacher want gradient: full")
         if isinstance(training, Training) and training.precision != "32-true" and training.gradient != "full":
             raise ValueError(f"precision: {training.precision} is for gradient: full")
+        if isinstance(training, Training) and training.devices > 1 and training.gradient != "full":
+            raise ValueError(f"devices: {training.devices} is for gradient: full")
         return self
 
 

@@ -13,6 +13,7 @@ from pipeline.model_file import Model
 from pipeline.packet import Format, Packet
 from trainer.calibration import best_temperature
 from trainer.data import Augment, Batch, Batches, labelled, split
+from trainer.early_exit import exit_threshold
 from trainer.fit import Fitted, early, fit
 from trainer.network import Network
 from trainer.recipe import GradientTraining, Recipe, Training
@@ -33,6 +34,8 @@ def train(recipe: Recipe, training: Training, resume: bool) -> Model:
     metrics = figures(fitted, held, "validation" if data.validation else "training", every)
     if training.activation != "spike":
         metrics["activation"] = training.activation
+    elif data.validation is not None:
+        metrics |= exit_threshold(network, data.validation, every)
     if recipe.test is not None:
         tested = figures(fitted, tried(recipe, training), "test", every)
         metrics |= {key: tested[key] for key in ("test_accuracy", "test_episodes", "test_accuracy_after_ms")}
