@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Literal, TextIO
 
+import numpy as np
 from pydantic import Field
 
 from pipeline.contract import Sink, SinkConfig, State
@@ -24,24 +25,28 @@ class PrintConfig(SinkConfig):
     Errors: a reader that closes the pipe ends the run with one line.
 
     Example: {type: print, final_only: true}
+    Example: {type: print, least_confidence: 0.75, changes: true}
     """
 
     type: Literal["print"] = "print"
     final_only: bool = Field(False, description="print only final decisions: one line an episode")
+    least_confidence: float = Field(0.0, ge=0, le=1, description="leave out decisions that are less sure")
+    changes: bool = Field(False, description="print a decision only where its class is another than that of the line before")
 
     def check(self, upstream: Format) -> None:
         needs_decisions("print", upstream)
 
     def prepare(self, upstream: Format, stream: str) -> Callable[[State | None], Sink]:
         self.check(upstream)
-        return lambda state: Print(self, upstream, sys.stdout)
+        return lambda state: Print(self, upstream, sys.stdout, state)
 
 
 class Print:
-    """Writes lines to an open text stream, which stays open."""
+    """Writes lines to an open text stream, which stays open. State: `last`, the episode and class of the line before."""
 
-    def __init__(self, config: PrintConfig, format: Format, file: TextIO) -> None:
-        self.final_only = config.final_only
+    def __init__(self, config: PrintConfig, format: Format, file: TextIO, state: State | None = None) -> None:
+        self.config = config
+        self.last: list[int] = [-1, -1] if state is None else state["last"].tolist()
         self.format = format
         self.file = file
         self.name_width = max((len(name) for name in format.names), default=len(str(format.size)))
@@ -49,16 +54,23 @@ class Print:
     def write(self, packet: Packet) -> None:
         if packet.n == 0:
             return
-        lines = [self._line(decision, packet) for decision in decisions(packet, self.format)
-                 if decision.final or not self.final_only]
+        lines = [self._line(decision, packet) for decision in decisions(packet, self.format) if self._wanted(decision, packet)]
         if lines:
             self._print("".join(lines))
 
     def snapshot(self) -> State:
-        return {}
+        return {"last": np.array(self.last)}
 
     def close(self) -> None:
         pass
+
+    def _wanted(self, decision: Decision, packet: Packet) -> bool:
+        config, this = self.config, [packet.episode, decision.index]
+        unsure = decision.confidence < config.least_confidence or (config.final_only and not decision.final)
+        if unsure or (config.changes and this == self.last):
+            return False
+        self.last = this
+        return True
 
     def _line(self, decision: Decision, packet: Packet) -> str:
         final = "final" if decision.final else "     "

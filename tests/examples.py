@@ -318,6 +318,7 @@ RECORDS_SILENCE = {contract_sinks.check_sink_takes_empty_packets: "time that pas
 SINKS = [
     SinkExample({"type": "print"}),
     SinkExample({"type": "print", "final_only": True}, EXITING),
+    SinkExample({"type": "print", "least_confidence": 0.4, "changes": True}),
     SinkExample({"type": "json_lines", "path": "{folder}/decisions.jsonl"}, seen=content_of("decisions.jsonl")),
     SinkExample({"type": "csv", "path": "{folder}/decisions.csv"}, misfit=None, seen=content_of("decisions.csv")),
     SinkExample({"type": "parquet", "path": "{folder}/d.parquet"}, misfit=None, seen=seen_files.parquet("d.parquet")),

@@ -76,8 +76,19 @@ def test_names_beyond_the_character_set_of_the_terminal_are_escaped():
     assert b"zur\\xfcck" in raw.getvalue()
 
 
-def test_there_is_nothing_to_remember():
-    assert sink().snapshot() == {}
+def test_changes_alone_are_printed_and_remembered_when_a_run_goes_on(capsys):
+    def words():
+        return [line.split()[4] for line in capsys.readouterr().out.splitlines()]
+
+    options = {"changes": True, "least_confidence": 0.7}
+    printer = sink(**options)
+    for scores in ((0.8, 0.2), (0.9, 0.1), (0.4, 0.6), (0.75, 0.25), (0.1, 0.9)):
+        printer.write(decision(0, *scores))
+    assert words() == ["left", "up"]  # what is unsure is no change
+    again = PrintConfig(**options).prepare(FORMAT, "cam")(printer.snapshot())
+    again.write(decision(5, 0.1, 0.9))
+    again.write(decision(6, 0.1, 0.9, episode=1))
+    assert words() == ["up"]  # of the new episode
 
 
 def test_other_streams_are_refused():

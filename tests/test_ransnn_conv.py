@@ -57,6 +57,14 @@ def test_chunks_do_not_change_counts(recipe, monkeypatch):
     assert (features.all(packets[:30]) == whole).all()
 
 
+def test_parts_of_an_episode_count_what_was_heard_by_then(recipe):
+    features, _, packets, _ = features_of(recipe)
+    some, whole = next(features.parts(packets[:20], (0.5, 1.0)))
+    assert (whole == features.all(packets[:20])).all()
+    assert (some <= whole).all()
+    assert 0.2 * whole.sum() < some.sum() < 0.9 * whole.sum()
+
+
 def test_weights_are_centred_tapered_and_of_some_inputs_alone():
     layer = RandomConvLayer(name="a", channels=20, kernel=(2, 5), inputs=3, taper=False)
     weight = layer.spec((7, 2, 40), 1, 1000).weight
@@ -92,6 +100,19 @@ def test_a_recipe_becomes_a_model_that_a_pipeline_runs_as_it_was_trained(recipe,
     assert report.equal
     assert report.spikes["hidden"] > 1000
     assert not report.decided_otherwise
+
+
+def test_a_readout_that_learns_parts_answers_earlier(recipe, folder, capsys):  # noqa: F811
+    early = {}
+    for parts in ("[1.0]", "[0.5, 1.0]"):
+        train(recipe, [f"training.parts={parts}"], False, CATALOG)
+        out = load_model(folder / "model.safetensors").layers["out"]
+        features, _, packets, _ = features_of(recipe)
+        counts = next(features.parts(packets, (0.5,)))[0]
+        told = (counts.astype(np.float32) @ out.weight + out.bias).argmax(1)
+        early[parts] = np.mean(told == [packet.label for packet in packets])
+    capsys.readouterr()
+    assert early["[0.5, 1.0]"] > early["[1.0]"]
 
 
 def test_a_random_convolution_is_refused_where_layers_learn(recipe):

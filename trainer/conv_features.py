@@ -59,16 +59,22 @@ class ConvFeatures:
 
     def chunks(self, packets: Sequence[Packet], presentation: int | None = None) -> Iterator[np.ndarray]:
         """The counts of these episodes, some at a time, in order; every presentation is the same."""
+        return (counts[0] for counts in self.parts(packets, (1.0,)))
+
+    def parts(self, packets: Sequence[Packet], shares: Sequence[float]) -> Iterator[np.ndarray]:
+        """The counts in the first shares[k] of the ticks of these episodes, (shares, some episodes, n), in order."""
         for first in range(0, len(packets), AT_ONCE):
             began = time.monotonic()
             samples = [self._encoded(packet) for packet in packets[first : first + AT_ONCE]]
             order = np.argsort([sample.ticks for sample in samples], kind="stable")  # a batch costs what its longest costs
-            counts = np.empty((len(samples), self.n), np.uint8)
+            counts = np.empty((len(shares), len(samples), self.n), np.uint8)
             for at in range(0, len(samples), BATCH):
                 rows = order[at : at + BATCH]
                 batch = self._through([samples[row] for row in rows.tolist()])
                 self._ticks += int(batch.ticks.sum())
-                counts[rows] = batch.x.sum(0).clamp(max=255).to(torch.uint8).numpy()
+                for part, share in zip(counts, shares, strict=True):
+                    heard = within(torch.ceil(batch.ticks * share), batch.x.shape[0])
+                    part[rows] = (batch.x * heard).sum(0).clamp(max=255).to(torch.uint8).numpy()
             self.seconds += time.monotonic() - began
             yield counts
 

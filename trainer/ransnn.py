@@ -28,6 +28,8 @@ def train(recipe: Recipe, training: RandomTraining, resume: bool) -> Model:
     if resume:
         raise ValueError("training.method ransnn takes minutes and keeps no checkpoint; train without --resume")
     *hidden, out = _layers(recipe)
+    if training.parts != (1.0,) and not isinstance(hidden[0], RandomConvLayer):
+        raise ValueError("training.parts is for random_conv_lif layers: leave it out")
     own, format = labelled(recipe.train, "train")
     if recipe.validation is not None:
         held = labelled(recipe.validation, "validation")[0]
@@ -122,6 +124,14 @@ def labels_of(packets: list[Packet]) -> np.ndarray:
 def _presented(features: AnyFeatures, training: RandomTraining, packets: list[Packet]) -> Counted:
     """Counts and labels, chunk by chunk, of all presentations of the episodes."""
     labels = labels_of(packets)
+    if isinstance(features, ConvFeatures):
+        at = 0
+        for counts in features.parts(packets, training.parts):
+            for part in counts:
+                yield part, labels[at : at + len(part)]
+            at += counts.shape[1]
+            _tell(at, len(packets), features.seconds)
+        return
     for presentation in range(training.presentations):
         at = 0
         for counts in features.chunks(packets, presentation if training.redraw else None):
@@ -145,11 +155,13 @@ def _ridge(features: AnyFeatures, training: RandomTraining, own: list[Packet], h
     if not held:
         return Learnt(squares.solve(training.penalty[0]), 1.0, {"penalty": training.penalty[0]})
     counts, labels = features.all(held), labels_of(held)
+    counted = list(_presented(features, training, held)) if isinstance(features, ConvFeatures) else [(counts, labels)]
     tried = []
     for penalty in training.penalty:
-        scores = squares.solve(penalty).scores(counts)
-        right = int((scores.argmax(1).numpy() == labels).sum())
-        tried.append((right, penalty, best_temperature(scores, torch.from_numpy(labels), -3)))
+        linear = squares.solve(penalty)
+        right = int((linear.scores(counts).argmax(1).numpy() == labels).sum())
+        scores, theirs = torch.cat([linear.scores(some) for some, _ in counted]), np.concatenate([part for _, part in counted])
+        tried.append((right, penalty, best_temperature(scores, torch.from_numpy(theirs), -3)))
     right, penalty, temperature = max(tried, key=lambda each: each[0])
     for more, theirs in _presented(features, training, held):
         squares.add(more, theirs)

@@ -146,6 +146,9 @@ class RandomTraining(Method):
     solver: Literal["ridge", "rls", "adam"] = Field("ridge", description="how the readout is learnt")
     redraw: bool = Field(True, description="whether bernoulli gives each training sample random numbers of its own")
     presentations: int = Field(1, ge=1, description="how often each training sample is shown")
+    parts: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
+        (1.0,), min_length=1, description="random_conv_lif: shares of an episode after which its counts are learnt"
+    )
     penalty: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         (1e-4, 1e-3, 1e-2, 1e-1), min_length=1,
         description="ridge, rls: penalties, in mean variances of a feature: the one of least validation error (rls: the first)"
