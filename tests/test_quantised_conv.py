@@ -84,7 +84,7 @@ def test_the_kernels_equal_the_plain_truth_without_their_compiler():
 
 def test_more_spikes_than_the_output_holds_come_out_whole():
     codes = np.ones((64, 1, 1, 1))
-    spec = QuantisedConvLIFSpec(pack_filters(codes, 1), np.ones(64), 0.0, 1.0, 1, (1, 8, 10), (1, 1), 1000)
+    spec = QuantisedConvLIFSpec(pack_filters(codes, 1), np.ones(64), np.inf, 0.25, 1, (1, 8, 10), (1, 1), 1000)  # fires again
     every = np.arange(80, dtype=np.uint32)
     episode = Packet(0, 3000, np.repeat([0, 1000, 2000], 80), np.tile(every, 3))
     operator = quantised_conv_lif.make(spec, Format("spikes", (1, 8, 10)))(None)

@@ -126,7 +126,7 @@ def run_ticks(spikes, clock, modes, sums, scale, cells, law, sites, firing, scra
         n_fed = add_codes(spikes, (tick + 1) * tick_us, clock, n_fed, tick, c, sums, sites)
         if tick >= stop:
             break
-        if written + (n + n_fed) * c > room:
+        if written + min((n + n_fed) * c, cells[0].shape[0]) > room:  # a cell that fires again may be fed as well
             clock[FULL] = 1
             break
         n = add_sums(n_fed, n, tick, c, pixels, sums, scale, cells, law)
