@@ -12,12 +12,12 @@ import numpy as np
 
 from pipeline.chain import Chain
 from pipeline.contract import OperatorConfig, SourceConfig
-from pipeline.layer_spec import DelaySpec, LayerSpec, ReadoutSpec
+from pipeline.layer_spec import DelaySpec, LayerSpec, ReadoutSpec, ShortcutSpec
 from pipeline.model_file import Model
 from pipeline.packet import Packet
 from trainer.data import joined, nodes
 from trainer.history import Row, read
-from trainer.parity import format_after, runtime
+from trainer.parity import added, format_after, runtime
 
 MOST_DOTS = 20_000  # of a layer in the raster
 
@@ -83,12 +83,21 @@ def draw_delays(axes: Any, layers: Mapping[str, LayerSpec]) -> None:
 
 
 def draw_raster(axes: Any, model: Model, episode: Packet) -> None:
-    """One layer above the other, the input below; delays alone are left out, as they move the dots of the layer before."""
+    """One layer above the other, the input below; delays alone are left out, as they move the dots of the layer before,
+    and shortcuts, which add the dots of two layers."""
+    if "activation" in model.metrics:
+        axes.text(0.5, 0.5, "a teacher does not spike", ha="center", transform=axes.transAxes)
+        return
     packet, format, base = dataclasses.replace(episode, last=True), model.input, 0
     marks = [scatter(axes, packet, "input", base, format.size)]
+    inputs: list[Packet] = []
     for name, spec in model.layers.items():
         if isinstance(spec, ReadoutSpec) or not hasattr(spec, "n_in"):
             break
+        inputs.append(packet)
+        if isinstance(spec, ShortcutSpec):
+            packet = added(packet, inputs[-1 - spec.over])
+            continue
         base += 0 if isinstance(spec, DelaySpec) else format.size
         packet = dataclasses.replace(runtime(spec, format, packet), last=True)
         format = format_after(spec, format)
