@@ -9,23 +9,8 @@ import math
 import numpy as np
 from numba import njit
 
-from operators.kernels.ticks import (
-    CURSOR,
-    LAST,
-    OPEN,
-    READ_F4,
-    READ_I8,
-    READ_MATRIX,
-    READ_U4,
-    SIGNATURE,
-    STOP,
-    UNSETTLED,
-    count_unsettled,
-    open_tick,
-    pass_silence,
-    take_in,
-    write_spikes,
-)
+from operators.kernels.clock import CURSOR, LAST, MATRIX, OPEN, READ_F4, READ_I8, READ_U4, STOP, UNSETTLED
+from operators.kernels.ticks import SIGNATURE, count_unsettled, open_tick, pass_silence, take_in, write_spikes
 
 READ_F8_MATRIX = "Array(float64, 2, 'C', readonly=True)"
 SYNAPTIC, MEMBRANE = 0, 1  # the rows of `rates`, 1/tau in 1/ms
@@ -123,7 +108,7 @@ def first_crossing(i, v, threshold, most, synaptic, membrane):
     return high
 
 
-@njit(f"int64(float32[::1], float32[::1], {READ_MATRIX}, float32)", cache=True)
+@njit(f"int64(float32[::1], float32[::1], {MATRIX}, float32)", cache=True)
 def count_suspects(i, v, law, longest):
     """How many neurons the bound max(0, v) + max(0, i) p allows to reach their thresholds, less a margin, within `longest` ms.
 
@@ -135,7 +120,7 @@ def count_suspects(i, v, law, longest):
     return found
 
 
-@njit(f"int64(int64, float32[::1], float32[::1], {READ_MATRIX}, {READ_F8_MATRIX})", cache=True)
+@njit(f"int64(int64, float32[::1], float32[::1], {MATRIX}, {READ_F8_MATRIX})", cache=True)
 def next_crossing(most, i, v, law, rates):
     """The least m in 1..most after which some neuron is at its threshold without input; most + 1 if there is none."""
     found, longest = most + 1, np.float32(np.float64(most) * 0.001001)  # ms, and a thousandth for its rounding
@@ -167,7 +152,7 @@ def let_pass(m, i, v, rates):
 
 
 @njit(
-    f"int64(float32[::1], float32[::1], int64[::1], {READ_MATRIX}, {READ_MATRIX}, {READ_F8_MATRIX}, int64, "
+    f"int64(float32[::1], float32[::1], int64[::1], {MATRIX}, {MATRIX}, {READ_F8_MATRIX}, int64, "
     f"{READ_I8}, {READ_U4}, {READ_F4}, int64[::1], uint32[::1])",
     cache=True,
 )

@@ -9,8 +9,8 @@ import math
 import numpy as np
 from numba import njit
 
+from operators.kernels.clock import CURSOR, EVENTS, LAST, MATRIX, OPEN, READ_F4, READ_I8, STOP
 from operators.kernels.order import order_runs
-from operators.kernels.tick_parts import CURSOR, EVENTS, LAST, MATRIX, OPEN, READ_F4, READ_I8, STOP
 
 BEGIN, UNTIL = 0, 1  # the entries of `due`
 DELAY, DOWN, RIGHT = 0, 1, 2  # the columns of `taps`

@@ -6,21 +6,8 @@ from __future__ import annotations
 
 from numba import njit
 
-from operators.kernels.tick_parts import (
-    CURSOR,
-    EVENTS,
-    LAST,
-    MATRIX,
-    OPEN,
-    READ_F4,
-    READ_F8,
-    STOP,
-    UNSETTLED,
-    add_rows,
-    fire,
-    leak,
-    reaches,
-)
+from operators.kernels.clock import CURSOR, EVENTS, LAST, MATRIX, OPEN, READ_F4, READ_F8, STOP, UNSETTLED
+from operators.kernels.tick_parts import add_rows, fire, leak, reaches
 
 
 @njit(f"void(float32[::1], float32[::1], float32[::1], float32[:, ::1], {MATRIX}, {READ_F4}, {READ_F4})", cache=True)

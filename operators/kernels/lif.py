@@ -22,14 +22,11 @@ import math
 import numpy as np
 from numba import njit
 
-from operators.kernels.spike_masks import BITS, READ_F4, READ_U4, SLACK, set_masks, write_spikes
+from operators.kernels.clock import CURSOR, LAST, MATRIX, OPEN, READ_F4, READ_F8, READ_I8, READ_U4, STOP, UNSETTLED
+from operators.kernels.spike_masks import BITS, SLACK, set_masks, write_spikes
 
 __all__ = ["BITS", "SLACK", "fill_kept", "run_ticks"]
 
-LAST, OPEN, UNSETTLED, STOP, CURSOR = 0, 1, 2, 3, 4  # the entries of `clock`
-
-READ_I8, READ_F8 = "Array(int64, 1, 'C', readonly=True)", "Array(float64, 1, 'C', readonly=True)"
-MATRIX = "Array(float32, 2, 'C', readonly=True)"
 SIGNATURE = (
     f"int64(float32[::1], int64[::1], {MATRIX}, {READ_F4}, {READ_F4}, {READ_F4}, {READ_F8}, {MATRIX}, int64, int64, int64, "
     f"float32, {READ_U4}, {READ_I8}, {READ_U4}, {READ_F4}, uint64[:, ::1], int64[::1], int64[::1], uint32[::1])"

@@ -9,7 +9,8 @@ import math
 import numpy as np
 from numba import njit
 
-from operators.kernels.tick_parts import CURSOR, EVENTS, LAST, MATRIX, OPEN, READ_F4, READ_F8, STOP, UNSETTLED, add_rows
+from operators.kernels.clock import CURSOR, EVENTS, LAST, MATRIX, OPEN, READ_F4, READ_F8, STOP, UNSETTLED
+from operators.kernels.tick_parts import add_rows
 
 
 @njit(

@@ -19,22 +19,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from operators.kernels.lif import (
-    CURSOR,
-    LAST,
-    MATRIX,
-    OPEN,
-    READ_F4,
-    READ_F8,
-    READ_I8,
-    READ_U4,
-    STOP,
-    UNSETTLED,
-    decay_by,
-    keep_of_all,
-    reset,
-    settle,
-)
+from operators.kernels.clock import CURSOR, LAST, MATRIX, OPEN, READ_F4, READ_F8, READ_I8, READ_U4, STOP, UNSETTLED
+from operators.kernels.lif import decay_by, keep_of_all, reset, settle
 from operators.kernels.spike_masks import SLACK, set_masks, write_spikes
 
 __all__ = ["GROUP", "SLACK", "run_ticks"]

@@ -6,22 +6,8 @@ from __future__ import annotations
 
 from numba import njit
 
-from operators.kernels.tick_parts import (
-    CURSOR,
-    EVENTS,
-    LAST,
-    MATRIX,
-    OPEN,
-    READ_F4,
-    READ_F8,
-    READ_I8,
-    STOP,
-    UNSETTLED,
-    add_rows,
-    fire,
-    leak,
-    reaches,
-)
+from operators.kernels.clock import CURSOR, EVENTS, LAST, MATRIX, OPEN, READ_F4, READ_F8, READ_I8, STOP, UNSETTLED
+from operators.kernels.tick_parts import add_rows, fire, leak, reaches
 
 
 @njit("int64(int64[::1], int64, int64)", cache=True)

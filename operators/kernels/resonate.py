@@ -7,18 +7,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from operators.kernels.ticks import (
-    LAST,
-    OPEN,
-    SIGNATURE,
-    STOP,
-    UNSETTLED,
-    count_unsettled,
-    open_tick,
-    pass_silence,
-    take_in,
-    write_spikes,
-)
+from operators.kernels.clock import LAST, OPEN, STOP, UNSETTLED
+from operators.kernels.ticks import SIGNATURE, count_unsettled, open_tick, pass_silence, take_in, write_spikes
 
 
 @njit(SIGNATURE, cache=True)

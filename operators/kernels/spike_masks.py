@@ -11,12 +11,11 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from operators.kernels.clock import READ_F4, READ_U4
+
 SLACK = 8  # entries behind the room for spikes that may be written to
 BITS = (np.uint64(1) << np.arange(32, dtype=np.uint64)).astype(np.uint32)
-
-READ_F4, READ_U4 = "Array(float32, 1, 'C', readonly=True)", "Array(uint32, 1, 'C', readonly=True)"
-PAIRS, FOURS, EIGHTS = np.uint64(0x5555555555555555), np.uint64(0x3333333333333333), np.uint64(0x0F0F0F0F0F0F0F0F)
-BYTES, ONE, TWO, FOUR = np.uint64(0x0101010101010101), np.uint64(1), np.uint64(2), np.uint64(4)
+ONE, FOUR = np.uint64(1), np.uint64(4)
 
 
 @njit(f"void(float32[::1], {READ_F4}, {READ_U4}, uint64[:, ::1], int64)", cache=True)
@@ -38,11 +37,12 @@ def set_masks(v, threshold, bits, fired, tick):
 
 @njit("uint64(uint64)", cache=True)
 def ones(mask):
-    """How many bits are set, in the form that compilers know as one instruction."""
-    mask = mask - (mask >> ONE & PAIRS)
-    mask = (mask & FOURS) + (mask >> TWO & FOURS)
-    mask = (mask + (mask >> FOUR)) & EIGHTS
-    return mask * BYTES >> np.uint64(56)
+    """How many bits are set, in a form that the compiler makes one instruction of."""
+    count = np.uint64(0)
+    while mask:
+        count += ONE
+        mask &= mask - ONE
+    return count
 
 
 @njit("int64(uint64[:, ::1], int64[::1], int64, int64[::1], uint32[::1], int64)", cache=True)
@@ -60,7 +60,7 @@ def write_spikes(fired, fired_us, ticks, out_t_us, out_unit, written):
             end = to + ones(mask)
             while to < end:
                 for c in range(4):
-                    less = mask - ONE
+                    less = mask - np.uint64(mask != 0)
                     out_unit[to + np.uint64(c)] = first + np.uint32(ones(less & ~mask))
                     mask = mask & less
                 to += FOUR

@@ -7,29 +7,15 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from operators.kernels.ticks import (
-    LAST,
-    OPEN,
-    POWERS,
-    READ_F4,
-    READ_I8,
-    READ_MATRIX,
-    READ_U4,
-    STOP,
-    UNSETTLED,
-    count_unsettled,
-    open_tick,
-    pass_silence,
-    take_in,
-    write_spikes,
-)
+from operators.kernels.clock import LAST, MATRIX, OPEN, READ_F4, READ_I8, READ_U4, STOP, UNSETTLED
+from operators.kernels.ticks import POWERS, count_unsettled, open_tick, pass_silence, take_in, write_spikes
 
 D, D_OWN, GAIN, OWN_GAIN, THRESHOLD = range(5)  # the rows of `law`
 
 
 @njit(
-    f"int64(float32[::1], float32[::1], float32[::1], float32[::1], float32[::1], int64[::1], {READ_MATRIX}, {READ_F4}, "
-    f"{READ_MATRIX}, {POWERS}, {POWERS}, {READ_MATRIX}, int64, {READ_I8}, {READ_U4}, {READ_F4}, int64[::1], uint32[::1])",
+    f"int64(float32[::1], float32[::1], float32[::1], float32[::1], float32[::1], int64[::1], {MATRIX}, {READ_F4}, "
+    f"{MATRIX}, {POWERS}, {POWERS}, {MATRIX}, int64, {READ_I8}, {READ_U4}, {READ_F4}, int64[::1], uint32[::1])",
     cache=True,
 )
 def run_ticks(p, q, p_own, q_own, current, clock, weight, bias, law, powers, own_powers, bound, tick_us,

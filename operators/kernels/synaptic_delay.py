@@ -7,20 +7,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from operators.kernels.tick_parts import (
-    CURSOR,
-    EVENTS,
-    LAST,
-    MATRIX,
-    OPEN,
-    READ_F4,
-    READ_F8,
-    STOP,
-    UNSETTLED,
-    fire,
-    leak,
-    reaches,
-)
+from operators.kernels.clock import CURSOR, EVENTS, LAST, MATRIX, OPEN, READ_F4, READ_F8, STOP, UNSETTLED
+from operators.kernels.tick_parts import fire, leak, reaches
 
 BEGIN, UNTIL = 0, 1  # the entries of `due`
 

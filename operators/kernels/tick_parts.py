@@ -9,12 +9,7 @@ import math
 import numpy as np
 from numba import njit
 
-LAST, OPEN, UNSETTLED, STOP, CURSOR = 0, 1, 2, 3, 4  # the entries of `clock`
-
-READ_I8, READ_U4 = "Array(int64, 1, 'C', readonly=True)", "Array(uint32, 1, 'C', readonly=True)"
-READ_F4, READ_F8 = "Array(float32, 1, 'C', readonly=True)", "Array(float64, 1, 'C', readonly=True)"
-MATRIX = "Array(float32, 2, 'C', readonly=True)"
-EVENTS = f"{READ_I8}, {READ_U4}, {READ_F4}"
+from operators.kernels.clock import EVENTS, MATRIX, READ_F4, READ_F8
 
 
 @njit(f"void(int64, float32[::1], {READ_F4}, {READ_F8})", cache=True)
@@ -38,14 +33,19 @@ def leak(m, v, bias, decay):
 def add_rows(sums, weight, t_us, unit, value, at, end_us):
     """sums <- sums + weight[i] value_i of the events from `at` on that lie before end_us, in order; returns the next event."""
     n, n_out, graded = t_us.shape[0], sums.shape[0], value.shape[0] > 0
+    while graded and at < n and t_us[at] < end_us:
+        for j in range(n_out):
+            sums[j] += weight[unit[at], j] * value[at]
+        at += 1
+    while at + 4 <= n and t_us[at + 3] < end_us:  # four at once: the sums are read and written a quarter as often
+        a, b, c, d = weight[unit[at]], weight[unit[at + 1]], weight[unit[at + 2]], weight[unit[at + 3]]
+        for j in range(n_out):
+            sums[j] = sums[j] + a[j] + b[j] + c[j] + d[j]
+        at += 4
     while at < n and t_us[at] < end_us:
-        i = unit[at]
-        if graded:
-            for j in range(n_out):
-                sums[j] += weight[i, j] * value[at]
-        else:
-            for j in range(n_out):
-                sums[j] += weight[i, j]
+        row = weight[unit[at]]
+        for j in range(n_out):
+            sums[j] += row[j]
         at += 1
     return at
 

@@ -1,4 +1,4 @@
-"""What the kernels of tick layers share: the clock, the input of a tick, and silence skipped by a bound and a closed form."""
+"""What the kernels of neurons with two states share: the next tick, its input, and silence by a bound and a closed form."""
 
 # numba stores the kernels that call these together with them: after an edit here, remove the __pycache__ folders.
 
@@ -7,16 +7,16 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-LAST, OPEN, UNSETTLED, STOP, CURSOR = 0, 1, 2, 3, 4  # the entries of `clock`
+from operators.kernels.clock import CURSOR, EVENTS, LAST, MATRIX, OPEN, READ_F4, READ_I8, STOP, UNSETTLED
+from operators.kernels.tick_parts import add_rows
+
 REST, GAIN, ROOM = 0, 2, 6  # the rows of `bound`
 
-READ_I8, READ_U4 = "Array(int64, 1, 'C', readonly=True)", "Array(uint32, 1, 'C', readonly=True)"
-READ_F4, READ_MATRIX = "Array(float32, 1, 'C', readonly=True)", "Array(float32, 2, 'C', readonly=True)"
 POWERS = "Array(float64, 4, 'C', readonly=True)"
 # Of every kernel of neurons with two states x and y: see run_ticks in cuba_lif.
 SIGNATURE = (
-    f"int64(float32[::1], float32[::1], float32[::1], int64[::1], {READ_MATRIX}, {READ_F4}, {READ_MATRIX}, {POWERS}, "
-    f"{READ_MATRIX}, int64, int64, {READ_I8}, {READ_U4}, {READ_F4}, int64[::1], uint32[::1])"
+    f"int64(float32[::1], float32[::1], float32[::1], int64[::1], {MATRIX}, {READ_F4}, {MATRIX}, {POWERS}, "
+    f"{MATRIX}, int64, int64, {EVENTS}, int64[::1], uint32[::1])"
 )
 
 
@@ -38,27 +38,10 @@ def open_tick(clock, tick_us, t_us):
     return m
 
 
-@njit(f"void(float32[::1], int64[::1], {READ_MATRIX}, int64, {READ_I8}, {READ_U4}, {READ_F4})", cache=True)
+@njit(f"void(float32[::1], int64[::1], {MATRIX}, int64, {EVENTS})", cache=True)
 def take_in(current, clock, weight, tick_us, t_us, unit, value):
     """current <- current + weight[i] value_i over the events of the open tick, in their order."""
-    at, n, n_out = clock[CURSOR], t_us.shape[0], current.shape[0]
-    end_us = (clock[LAST] + 1) * tick_us
-    if value.shape[0] > 0:
-        while at < n and t_us[at] < end_us:
-            for j in range(n_out):
-                current[j] += weight[unit[at], j] * value[at]
-            at += 1
-    while at + 4 <= n and t_us[at + 3] < end_us:  # four at once: current is read and written a quarter as often
-        a, b, c, d = weight[unit[at]], weight[unit[at + 1]], weight[unit[at + 2]], weight[unit[at + 3]]
-        for j in range(n_out):
-            current[j] = current[j] + a[j] + b[j] + c[j] + d[j]
-        at += 4
-    while at < n and t_us[at] < end_us:
-        row = weight[unit[at]]
-        for j in range(n_out):
-            current[j] += row[j]
-        at += 1
-    clock[CURSOR] = at
+    clock[CURSOR] = add_rows(current, weight, t_us, unit, value, clock[CURSOR], (clock[LAST] + 1) * tick_us)
 
 
 @njit(f"void(int64, {POWERS}, float32[::1], float32[::1])", cache=True)
@@ -85,7 +68,7 @@ def pass_silence(m, powers, x, y):
         x[j], y[j] = np.float32(u), np.float32(w)
 
 
-@njit(f"int64(float32[::1], float32[::1], {READ_MATRIX}, float32)", cache=True)
+@njit(f"int64(float32[::1], float32[::1], {MATRIX}, float32)", cache=True)
 def count_unsettled(x, y, bound, zero):
     """How many neurons might reach their thresholds in silence, by the bound of operators/silence.py."""
     unsettled = 0

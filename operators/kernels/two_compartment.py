@@ -7,7 +7,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from operators.kernels.tick_parts import CURSOR, EVENTS, LAST, MATRIX, OPEN, READ_F4, STOP, UNSETTLED, add_rows
+from operators.kernels.clock import CURSOR, EVENTS, LAST, MATRIX, OPEN, READ_F4, STOP, UNSETTLED
+from operators.kernels.tick_parts import add_rows
 
 STEPS = "Array(float64, 2, 'C', readonly=True)"
 
