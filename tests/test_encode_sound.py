@@ -12,6 +12,7 @@ from operators.mel_spikes import MelSpikesConfig
 from pipeline.packet import Format, Packet
 from sources.shd import ShdConfig
 from spikeline import encode_sound
+from spikeline.commands.encode_sound import ear_of
 from spikeline.encode_sound import encode_sounds, seconds
 from tests.packets import glue
 from tests.writers_sound import few_sounds, write_wav
@@ -137,6 +138,15 @@ def test_the_light_ear_keeps_the_shape_of_its_spikes(tmp_path: Path) -> None:
     episode = events_of(tmp_path / "set.h5")[4]
     assert episode.n
     assert episode.unit.max() >= 6
+
+
+def test_the_command_takes_the_light_ear_in_yaml_and_says_what_it_wanted() -> None:
+    assert ear_of("{type: mel_spikes, channels: 12, level: agc}", {}) == MelSpikesConfig(channels=12, level="agc")
+    assert ear_of("mel_spikes", {}) == MelSpikesConfig()
+    assert ear_of(None, {"channels": 70}) == CochleaConfig(channels=70)
+    for text in ("{type: cochlea}", "{type: mel_spikes, chanels: 3}", "{type", "[1]"):
+        with pytest.raises(ValueError, match="wanted mel_spikes and its options"):
+            ear_of(text, {})
 
 
 def test_variants_follow_their_sound_and_differ_from_it_and_each_other(tmp_path: Path) -> None:

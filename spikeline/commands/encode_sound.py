@@ -51,7 +51,7 @@ def encode_sound(
     began_s = time.monotonic()
     with ExitStack() as stack:
         figures = encode_sounds(
-            folder, target, _ear(ear, options), rate_hz=rate_hz, files=tuple(files or ["*"]), exclude=tuple(exclude or []),
+            folder, target, ear_of(ear, options), rate_hz=rate_hz, files=tuple(files or ["*"]), exclude=tuple(exclude or []),
             times=times, variants=variants, silence=silence, workers=workers, force=force,
             on_progress=_progress(folder, quiet, stack),
         )  # fmt: skip
@@ -60,7 +60,7 @@ def encode_sound(
           f"{figures['spikes']:,} spikes, in {time.monotonic() - began_s:.0f} s{resumed}")
 
 
-def _ear(text: str | None, options: dict[str, Any]) -> Ear:
+def ear_of(text: str | None, options: dict[str, Any]) -> Ear:
     """The operator that `text` describes; without one, the cochlea with these options."""
     from pydantic import ValidationError
     from ruamel.yaml import YAML, YAMLError
