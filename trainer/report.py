@@ -27,16 +27,16 @@ def save_report(path: Path, model: Model, source: SourceConfig, operators: tuple
     episode of `source` as the runtime fires them, histograms of weights and of delays. Needs matplotlib."""
     from matplotlib.figure import Figure
 
-    figure: Any = Figure(figsize=(12, 8), layout="constrained")
+    figure: Any = Figure(figsize=(12, 8))
     figure.suptitle(f"{model.trained_on or source.type}   {told(model.metrics)}")
-    upper, lower = figure.subfigures(2, 1)
-    loss, accuracy, weights, delays = upper.subplots(1, 4)
+    grid = figure.add_gridspec(2, 4, left=0.07, right=0.98, bottom=0.06, top=0.91, hspace=0.3, wspace=0.28)
+    loss, accuracy, weights, delays = (figure.add_subplot(grid[0, column]) for column in range(4))
     rows = read(history)
     draw_course(loss, rows, "loss")
     draw_course(accuracy, rows, "accuracy")
     draw_weights(weights, model.layers)
     draw_delays(delays, model.layers)
-    draw_raster(lower.subplots(), model, first_episode(source, operators))
+    draw_raster(figure.add_subplot(grid[1, :]), model, first_episode(source, operators))
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial.png")
     figure.savefig(partial, dpi=110)
@@ -83,26 +83,24 @@ def draw_delays(axes: Any, layers: Mapping[str, LayerSpec]) -> None:
 
 
 def draw_raster(axes: Any, model: Model, episode: Packet) -> None:
-    """One layer above the other, the input below; delays alone are left out, as they move the dots of the layer before,
-    and shortcuts, which add the dots of two layers."""
+    """One layer above the other, the input below; left out are delays and shortcuts, which fire nothing of their own."""
     if "activation" in model.metrics:
         axes.text(0.5, 0.5, "a teacher does not spike", ha="center", transform=axes.transAxes)
         return
-    packet, format, base = dataclasses.replace(episode, last=True), model.input, 0
-    marks = [scatter(axes, packet, "input", base, format.size)]
-    inputs: list[Packet] = []
+    packet, format = dataclasses.replace(episode, last=True), model.input
+    marks, inputs, base = [scatter(axes, packet, "input", 0, format.size)], list[Packet](), format.size
     for name, spec in model.layers.items():
-        if isinstance(spec, ReadoutSpec) or not hasattr(spec, "n_in"):
-            break
         inputs.append(packet)
+        if isinstance(spec, ReadoutSpec):
+            break
         if isinstance(spec, ShortcutSpec):
             packet = added(packet, inputs[-1 - spec.over])
             continue
-        base += 0 if isinstance(spec, DelaySpec) else format.size
         packet = dataclasses.replace(runtime(spec, format, packet), last=True)
         format = format_after(spec, format)
         if not isinstance(spec, DelaySpec):
             marks.append(scatter(axes, packet, name, base, format.size))
+            base += format.size
     answer = f", of class {model.input.names[episode.label]!r}" if 0 <= episode.label < len(model.input.names) else ""
     axes.set(title=f"one episode{answer}", xlabel="ms")
     axes.set_yticks(*zip(*marks, strict=True))
