@@ -82,9 +82,9 @@ def learnt(path: Path, overrides: list[str], seed: int) -> dict[str, float]:
         began = time.perf_counter()
         model = surrogate.train(recipe, recipe.training, resume=False)
         found = {"seconds": time.perf_counter() - began, "f 0": float(model.metrics["test_accuracy"])}
-    print(f"{path.stem} seed {seed}: {found}", file=sys.stderr, flush=True)
     for share in SHARES:
         found[f"f {share:g}"] = accuracy(recipe, model, share)
+    print(f"{path.stem} seed {seed}: {found}", file=sys.stderr, flush=True)
     return found
 
 
