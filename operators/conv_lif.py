@@ -93,7 +93,8 @@ class Law:
     sum_type: type = np.float32  # of what the open tick adds up, where that stands apart from v
 
     def __init__(self, spec: ConvLIFSpec) -> None:
-        from operators.kernels.conv_lif import fill_tables, run_ticks
+        from operators.kernels.cells import fill_tables
+        from operators.kernels.conv_lif import run_ticks
 
         self.run_ticks: Callable[..., int] = run_ticks
         self.pooled, self.n_out, self.c_out, self.tick_us = spec.pooled, spec.n_out, spec.c_out, spec.tick_us or 1

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from trainer.data import Batch
 from trainer.layers import LIF, Delay
-from trainer.layers.lif import _Scan
+from trainer.layers.lif import Scan
 from trainer.layers.readout import Left
 from trainer.losses import LOSSES, out_of_bounds
 from trainer.network import Network, reach, within
@@ -90,7 +90,7 @@ class InChunks:
         d, threshold, current = layer.decay(), layer.threshold(), layer.current(x)
         if name in held.v:
             current = torch.cat([current[:1] + d * held.v[name], current[1:]])
-        spikes, trace = _Scan.apply(current, d, threshold, layer.reset, layer.surrogate)
+        spikes, trace = Scan.apply(current, d, threshold, layer.reset, layer.surrogate)
         v, fired = trace[-1], spikes[-1].detach()
         held.v[name] = v - threshold.detach() * fired if layer.reset == "subtract" else v * (1 - fired)
         return spikes

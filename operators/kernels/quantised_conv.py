@@ -1,9 +1,9 @@
 """The kernels of quantised_conv_lif: events add patches of small whole numbers to sums of whole numbers, and a tick that closes
 adds these, times the scale of their channel, to the membranes.
 
-Cells, law, sites and firing are those of kernels/conv_lif.py, but that the weights of `sites` are int8 codes. sums: current
-(cells * c,) int32, what the open tick has added up, 0 before and after; fed_at (cells,) i8, the last tick that fed a cell; fed
-(cells + 1,) i8, the cells that the open tick fed, in any order.
+Cells, law, sites and firing are those of kernels/cells.py and conv_lif.py, but that the weights of `sites` are int8 codes.
+sums: current (cells * c,) int32, what the open tick has added up, 0 before and after; fed_at (cells,) i8, the last tick that
+fed a cell; fed (cells + 1,) i8, the cells that the open tick fed, in any order.
 """
 
 # numba stores the kernels that call these together with them: after an edit here, remove the __pycache__ folders.
@@ -13,28 +13,24 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from operators.kernels.conv_lif import (
+from operators.kernels.cell_spikes import FIRING, OUT, SCRATCH, find_hot, fire
+from operators.kernels.cells import (
     ADDED,
     CELLS,
     CURSOR,
     FED,
-    FIRING,
     FULL,
     LAST,
     LAW,
     OPEN,
-    OUT,
     READ_F4,
     READ_I8,
     READ_U4,
     RESTLESS,
-    SCRATCH,
     STOP,
     TABLE,
     TOUCHED,
     decay_by,
-    find_hot,
-    fire,
     wake,
 )
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.layer_spec import ConvLIFSpec
-from trainer.layers.lif import _Scan
+from trainer.layers.lif import Scan
 from trainer.layers.parts import Decay, Positive, Spiking, array, tensor
 from trainer.layers.surrogates import SURROGATES
 
@@ -53,7 +53,7 @@ class ConvLIF(Spiking):
             self.norm.bias.data[:] = torch.as_tensor(norm_shift)
 
     def forward(self, x: Tensor) -> Tensor:
-        spikes, _ = _Scan.apply(self.current(x), self.decay(), self.threshold(), self.reset, self.surrogate)
+        spikes, _ = Scan.apply(self.current(x), self.decay(), self.threshold(), self.reset, self.surrogate)
         return spikes
 
     def course(self, x: Tensor, reference: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

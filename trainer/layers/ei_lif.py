@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.layer_spec import EILIFSpec
-from trainer.layers.lif import _Scan
+from trainer.layers.lif import Scan
 from trainer.layers.parts import Decay, Positive, Spiking, array, tensor
 from trainer.layers.surrogates import SURROGATES
 
@@ -34,7 +34,7 @@ class EILIF(Spiking):
         self.threshold = Positive(spec.threshold, learn=learn_threshold)
 
     def forward(self, x: Tensor) -> Tensor:
-        spikes, _ = _Scan.apply(self.current(x), self.decay(), self.threshold(), self.reset, self.surrogate)
+        spikes, _ = Scan.apply(self.current(x), self.decay(), self.threshold(), self.reset, self.surrogate)
         return spikes
 
     def course(self, x: Tensor, reference: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

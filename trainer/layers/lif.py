@@ -36,7 +36,7 @@ class LIF(Spiking):
 
     def forward(self, x: Tensor) -> Tensor:
         current = self.current(x)
-        spikes, _ = _Scan.apply(current, self.decay(), self.threshold(), self.reset, self.surrogate)
+        spikes, _ = Scan.apply(current, self.decay(), self.threshold(), self.reset, self.surrogate)
         return spikes
 
     def course(self, x: Tensor, reference: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -60,7 +60,7 @@ class LIF(Spiking):
         return LIFSpec(array(self.weight), array(self.tau_ms()), array(self.threshold()), self.tick_us, self.reset, bias)
 
 
-class _Scan(torch.autograd.Function):
+class Scan(torch.autograd.Function):
     """The LIF recurrence over all ticks, forward by law 4, backward through time with a surrogate for the step.
 
     u = (v - threshold) / threshold; with s'(u) the surrogate and delta[t] the gradient at v before the reset of tick t:

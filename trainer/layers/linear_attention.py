@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.layer_spec import LinearAttentionSpec
-from trainer.layers.lif import _Scan
+from trainer.layers.lif import Scan
 from trainer.layers.parts import Decay, Positive, Spiking, array, tensor
 from trainer.layers.surrogates import SURROGATES
 
@@ -29,7 +29,7 @@ class LinearAttention(Spiking):
         self.threshold_out = Positive(spec.threshold_out, learn=learn_threshold)
 
     def forward(self, x: Tensor) -> Tensor:
-        spikes, _ = _Scan.apply(self.read(x), self._kept(self.tau_out_ms), self.threshold_out(), "subtract", self.surrogate)
+        spikes, _ = Scan.apply(self.read(x), self._kept(self.tau_out_ms), self.threshold_out(), "subtract", self.surrogate)
         return spikes
 
     def course(self, x: Tensor, reference: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -42,7 +42,7 @@ class LinearAttention(Spiking):
 
     def read(self, x: Tensor) -> Tensor:
         """(T, B, n_out): what queries read at each tick, scaled."""
-        fired, _ = _Scan.apply(x @ self.weight, self._kept(self.tau_ms), self.threshold(), "subtract", self.surrogate)
+        fired, _ = Scan.apply(x @ self.weight, self._kept(self.tau_ms), self.threshold(), "subtract", self.surrogate)
         n_out = fired.shape[2] - 2 * self.n_keys
         q, k, v = (part.unflatten(2, (self.heads, -1)) for part in fired.split([self.n_keys, self.n_keys, n_out], dim=2))
         memory = self._kept(self.memory_ms)[:, None, None]

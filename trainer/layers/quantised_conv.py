@@ -13,7 +13,7 @@ from torch.nn import functional
 from pipeline.layer_spec import QuantisedConvLIFSpec
 from pipeline.layer_spec.quantised_conv import pack_filters
 from pipeline.layer_spec.quantised_lif import quantise
-from trainer.layers.lif import _Scan
+from trainer.layers.lif import Scan
 from trainer.layers.parts import Decay, Positive, Spiking, array, tensor
 from trainer.layers.quantised_lif import codes_of
 from trainer.layers.surrogates import SURROGATES
@@ -54,7 +54,7 @@ class QuantisedConvLIF(Spiking):
             self.norm.bias.data[:] = torch.as_tensor(norm_shift)
 
     def forward(self, x: Tensor) -> Tensor:
-        spikes, _ = _Scan.apply(self.current(x), self.decay(), self.threshold(), self.reset, self.surrogate)
+        spikes, _ = Scan.apply(self.current(x), self.decay(), self.threshold(), self.reset, self.surrogate)
         return spikes
 
     def course(self, x: Tensor, reference: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pipeline.layer_spec import QuantisedLIFSpec
 from pipeline.layer_spec.quantised_lif import GREATEST, pack
-from trainer.layers.lif import _Scan
+from trainer.layers.lif import Scan
 from trainer.layers.parts import Decay, Positive, Spiking, array, tensor
 from trainer.layers.surrogates import SURROGATES
 
@@ -35,7 +35,7 @@ class QuantisedLIF(Spiking):
         self.threshold = Positive(spec.threshold, learn=learn_threshold)
 
     def forward(self, x: Tensor) -> Tensor:
-        spikes, _ = _Scan.apply(self.current(x), self.decay(), self.threshold(), self.reset, self.surrogate)
+        spikes, _ = Scan.apply(self.current(x), self.decay(), self.threshold(), self.reset, self.surrogate)
         return spikes
 
     def course(self, x: Tensor, reference: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

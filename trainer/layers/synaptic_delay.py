@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.layer_spec import SynapticDelaySpec
-from trainer.layers.lif import _Scan
+from trainer.layers.lif import Scan
 from trainer.layers.parts import Decay, Positive, Spiking, array, tensor
 from trainer.layers.surrogates import SURROGATES
 
@@ -39,7 +39,7 @@ class SynapticDelay(Spiking):
         self.register_buffer("sigma", torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
-        spikes, _ = _Scan.apply(self.current(x), self.decay(), self.threshold(), self.reset, self.surrogate)
+        spikes, _ = Scan.apply(self.current(x), self.decay(), self.threshold(), self.reset, self.surrogate)
         return spikes
 
     def course(self, x: Tensor, reference: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
