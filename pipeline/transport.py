@@ -14,7 +14,9 @@ from typing import Literal, Protocol
 
 from pipeline import wire
 from pipeline.packet import Format, Packet
+from pipeline.zmq_end import terminate
 
+LONGEST_LINGER_S = 60.0  # the next stage is there until it has read the end
 SENT_AS_COPY = 8192  # packets of fewer events are copied into the socket: cheaper than to hand over their memory
 
 
@@ -115,7 +117,7 @@ class ZmqOutbox:
 
     def close(self) -> None:
         self._socket.close()
-        self._context.term()
+        terminate(self._context, LONGEST_LINGER_S)
 
 
 class ZmqInbox:
@@ -162,4 +164,4 @@ class ZmqInbox:
 
     def close(self) -> None:
         self._socket.close()
-        self._context.term()
+        terminate(self._context)

@@ -12,6 +12,7 @@ from pydantic import Field
 from pipeline import wire
 from pipeline.contract import FilePath, Sink, SinkConfig, State
 from pipeline.packet import Format, Packet
+from pipeline.zmq_end import terminate
 from sinks.curve import Keys, guard, server_keys
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class ZmqPublish:
         self.socket.close(linger=LINGER_MS)
         if self.guard is not None:
             self.guard.stop()
-        self.context.term()
+        terminate(self.context, LINGER_MS / 1000)
 
     def _send_end(self) -> None:
         """Wait a little for observers that are behind; then send it to the others."""

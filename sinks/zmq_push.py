@@ -12,6 +12,7 @@ from pydantic import Field
 from pipeline import wire
 from pipeline.contract import FilePath, Sink, SinkConfig, State
 from pipeline.packet import Format, Packet
+from pipeline.zmq_end import terminate
 from sinks.curve import Keys, client_keys, guard, server_keys
 from sinks.network import needs_cover
 from sinks.zmq_publish import ENDPOINT
@@ -121,7 +122,7 @@ class ZmqPush:
             self._socket.close(linger=0 if self._broken else int(self.config.linger_s * 1000))
             if self._guard is not None:
                 self._guard.stop()
-            self._context.term()
+            terminate(self._context, 0.0 if self._broken else self.config.linger_s)
 
     def _open(self, keys: Keys | None) -> None:
         import zmq

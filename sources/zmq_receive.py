@@ -14,6 +14,7 @@ from pydantic import Field
 from pipeline import wire
 from pipeline.contract import FilePath, Source, State
 from pipeline.packet import Format, Kind, Packet, join
+from pipeline.zmq_end import terminate
 from sources.live import POLL_MS, LiveConfig, LiveSource, Position, report_of
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ class ZmqReceive(LiveSource):
         self._socket.close(linger=0)
         if self._guard is not None:
             self._guard.stop()
-        self._context.term()
+        terminate(self._context)
 
     def _opened(self, keys: _Keys) -> zmq.Socket:
         import zmq
