@@ -28,8 +28,8 @@ KEYS = ("system", "data", "metric", "paper", "ours_mean", "ours_sd", "seeds", "c
 HEAD = """# Results
 
 What the recipes of this repository reach beside what the papers say. Every row was measured by its command; "ours" is the mean
-and the standard deviation over the seeds. Nothing was chosen by looking at test data: choices were made on images held out from
-training. This page is made from `docs/results.json` by `python -m trainer.results table`.
+and the standard deviation over the seeds. Nothing was chosen by looking at test data, unless a note says so: choices were made on
+samples held out from training. This page is made from `docs/results.json` by `python -m trainer.results table`.
 """
 
 
