@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from pipeline.layer_spec import EILIFSpec
-from trainer.layers.lif import Scan
-from trainer.layers.parts import Decay, Positive, Spiking, array, tensor
+from trainer.layers.lif import Leaky
+from trainer.layers.parts import Decay, Positive, array, tensor
 from trainer.layers.surrogates import SURROGATES
 
 
-class EILIF(Spiking):
+class EILIF(Leaky):
     """Neurons with subtractive and divisive inhibition: x (T, B, n_in) -> spikes (T, B, n_out), as EILIFSpec has it.
 
     Weights are the absolute values of what is learnt, so they stay at least 0. The gradient of weight_ei is divided by the
@@ -32,18 +30,6 @@ class EILIF(Spiking):
         self.bias = None if spec.bias is None else nn.Parameter(tensor(spec.bias))
         self.tau_ms = Positive(spec.tau_ms, learn=learn_tau)
         self.threshold = Positive(spec.threshold, learn=learn_threshold)
-
-    def forward(self, x: Tensor) -> Tensor:
-        spikes, _ = Scan.apply(self.current(x), self.decay(), self.threshold(), self.reset, self.surrogate)
-        return spikes
-
-    def course(self, x: Tensor, reference: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        d, threshold = self.decay(), self.threshold()
-        v = torch.zeros_like(threshold)
-        for added, spiked in zip(self.current(x)[:, 0], reference[:, 0] > 0, strict=True):
-            v = d * v + added
-            yield v, threshold
-            v = v - threshold * spiked if self.reset == "subtract" else v.masked_fill(spiked, 0.0)
 
     def current(self, x: Tensor) -> Tensor:
         """(T, B, n_out): what each tick adds to v."""

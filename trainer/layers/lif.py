@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,7 +14,35 @@ from trainer.layers.parts import Decay, Positive, Spiking, array, tensor
 from trainer.layers.surrogates import SURROGATES, Surrogate
 
 
-class LIF(Spiking):
+class Leaky(Spiking):
+    """Neurons whose potential leaks by decay() a tick, takes in current(x) and spikes at threshold(); gradient as LIF."""
+
+    reset: Literal["subtract", "to_zero"]
+    surrogate: Surrogate
+    threshold: Any  # called, gives (n_out,): a module or a method
+
+    def forward(self, x: Tensor) -> Tensor:
+        spikes, _ = Scan.apply(self.current(x), self.decay(), self.threshold(), self.reset, self.surrogate)
+        return spikes
+
+    def course(self, x: Tensor, reference: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        d, threshold = self.decay(), self.threshold()
+        v = torch.zeros_like(threshold)
+        for added, spiked in zip(self.current(x)[:, 0], reference[:, 0] > 0, strict=True):
+            v = d * v + added
+            yield v, threshold
+            v = v - threshold * spiked if self.reset == "subtract" else v.masked_fill(spiked, 0.0)
+
+    def current(self, x: Tensor) -> Tensor:
+        """(T, B, n_out): what each tick adds to v."""
+        raise NotImplementedError
+
+    def decay(self) -> Tensor:
+        """(n_out,), or one number: what a tick leaves of v."""
+        raise NotImplementedError
+
+
+class LIF(Leaky):
     """Leaky integrate-and-fire neurons on a tick: decay, add, compare v >= threshold, emit, reset, all in the same tick.
 
     x (T, B, n_in) counts -> spikes (T, B, n_out) of 0 and 1. In the backward pass the step is replaced by a surrogate,
@@ -33,19 +61,6 @@ class LIF(Spiking):
         self.bias = None if spec.bias is None else nn.Parameter(tensor(spec.bias))
         self.tau_ms = Positive(spec.tau_ms, learn=learn_tau)
         self.threshold = Positive(spec.threshold, learn=learn_threshold)
-
-    def forward(self, x: Tensor) -> Tensor:
-        current = self.current(x)
-        spikes, _ = Scan.apply(current, self.decay(), self.threshold(), self.reset, self.surrogate)
-        return spikes
-
-    def course(self, x: Tensor, reference: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        d, threshold = self.decay(), self.threshold()
-        v = torch.zeros_like(threshold)
-        for added, spiked in zip(self.current(x)[:, 0], reference[:, 0] > 0, strict=True):
-            v = d * v + added
-            yield v, threshold
-            v = v - threshold * spiked if self.reset == "subtract" else v.masked_fill(spiked, 0.0)
 
     def current(self, x: Tensor) -> Tensor:
         """(T, B, n_out): what each tick adds to v."""

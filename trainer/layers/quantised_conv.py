@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -13,15 +12,15 @@ from torch.nn import functional
 from pipeline.layer_spec import QuantisedConvLIFSpec
 from pipeline.layer_spec.quantised_conv import pack_filters
 from pipeline.layer_spec.quantised_lif import quantise
-from trainer.layers.lif import Scan
-from trainer.layers.parts import Decay, Positive, Spiking, array, tensor
+from trainer.layers.lif import Leaky
+from trainer.layers.parts import Decay, Positive, array, tensor
 from trainer.layers.quantised_lif import codes_of
 from trainer.layers.surrogates import SURROGATES
 
 LEAST_SCALE = 1e-30  # of a channel that its normalisation has silenced
 
 
-class QuantisedConvLIF(Spiking):
+class QuantisedConvLIF(Leaky):
     """A convolution with codes for weights, batch normalisation if asked for, and LIF neurons; trained straight through.
 
     x (T, B, c_in * height * width) counts -> spikes (T, B, c_out * height * width) of 0 and 1. Forward, a filter is scale code:
@@ -52,18 +51,6 @@ class QuantisedConvLIF(Spiking):
         if self.norm is not None:
             self.norm.weight.data[:] = torch.as_tensor(norm_gain)
             self.norm.bias.data[:] = torch.as_tensor(norm_shift)
-
-    def forward(self, x: Tensor) -> Tensor:
-        spikes, _ = Scan.apply(self.current(x), self.decay(), self.threshold(), self.reset, self.surrogate)
-        return spikes
-
-    def course(self, x: Tensor, reference: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        d, threshold = self.decay(), self.threshold()
-        v = torch.zeros_like(threshold)
-        for added, spiked in zip(self.current(x)[:, 0], reference[:, 0] > 0, strict=True):
-            v = d * v + added
-            yield v, threshold
-            v = v - threshold * spiked if self.reset == "subtract" else v.masked_fill(spiked, 0.0)
 
     def current(self, x: Tensor) -> Tensor:
         """(T, B, n_out): what each tick adds to v, b + scale (x * code)."""

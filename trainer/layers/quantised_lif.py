@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from pipeline.layer_spec import QuantisedLIFSpec
 from pipeline.layer_spec.quantised_lif import GREATEST, pack
-from trainer.layers.lif import Scan
-from trainer.layers.parts import Decay, Positive, Spiking, array, tensor
+from trainer.layers.lif import Leaky
+from trainer.layers.parts import Decay, Positive, array, tensor
 from trainer.layers.surrogates import SURROGATES
 
 
-class QuantisedLIF(Spiking):
+class QuantisedLIF(Leaky):
     """LIF neurons whose current is scale (x @ code), code being the rounded weight / scale; trained straight through.
 
     1 bit: code = sign(w); ternary: 0 where |w| <= scale / 2, else sign(w); 4 and 8 bits: w / scale rounded and clipped. Backward,
@@ -33,18 +31,6 @@ class QuantisedLIF(Spiking):
         self.weight = nn.Parameter(tensor(spec.codes() * spec.scale if weight is None else weight))
         self.tau_ms = Positive(spec.tau_ms, learn=learn_tau)
         self.threshold = Positive(spec.threshold, learn=learn_threshold)
-
-    def forward(self, x: Tensor) -> Tensor:
-        spikes, _ = Scan.apply(self.current(x), self.decay(), self.threshold(), self.reset, self.surrogate)
-        return spikes
-
-    def course(self, x: Tensor, reference: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        d, threshold = self.decay(), self.threshold()
-        v = torch.zeros_like(threshold)
-        for added, spiked in zip(self.current(x)[:, 0], reference[:, 0] > 0, strict=True):
-            v = d * v + added
-            yield v, threshold
-            v = v - threshold * spiked if self.reset == "subtract" else v.masked_fill(spiked, 0.0)
 
     def current(self, x: Tensor) -> Tensor:
         """(T, B, n_out): what each tick adds to v, scale (x @ code)."""
