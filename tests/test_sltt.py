@@ -36,24 +36,25 @@ export: {path: model.safetensors, folder: run}
 CATALOG = make_catalog(custom=False)
 
 
-def recipe(folder: Path, score: str = "spike_count", *overrides: str) -> Path:
+def recipe(folder: Path, score: str = "spike_count") -> Path:
     path = folder / "recipe.yaml"
     path.write_text(RECIPE.replace("SCORE", score))
     return path
 
 
-def prepared(folder: Path, score: str) -> tuple[Training, Network, Batch]:
-    options = read_recipe(recipe(folder, score), [], CATALOG)
+def prepared(folder: Path, score: str, *overrides: str) -> tuple[Training, Network, Batch]:
+    options = read_recipe(recipe(folder, score), overrides, CATALOG)
     data = gather(options, options.training)
     network = start(options.model, options.training, data.format.names, data.first)
     return options.training, network, next(iter(data.train))
 
 
-def without_temporal_terms(network: Network, batch: Batch) -> torch.Tensor:
-    """The same loss as one graph over all ticks, in which every state that is carried over is a constant."""
+def without_temporal_terms(network: Network, batch: Batch, guided: float = 0.0) -> torch.Tensor:
+    """The same loss as one graph over all ticks, in which every state that is carried over is a constant.
+    guided: the weight of KL(p(t + 1) || p(t)), the mean over ticks and samples, at a temperature of 2."""
     hidden, second, readout = network.layers.values()
     v = [torch.zeros(()), torch.zeros(())]
-    out, total = torch.zeros(()), torch.zeros(())
+    out, total, before = torch.zeros(()), torch.zeros(()), torch.ones(())
     for t in range(batch.x.shape[0]):
         x = batch.x[t]
         for place, layer in enumerate((hidden, second)):
@@ -67,16 +68,24 @@ def without_temporal_terms(network: Network, batch: Batch) -> torch.Tensor:
 
             current = Decay.apply(readout.tau_ms(), readout.tick_us) * out.detach() + current
             out = current
+        given = torch.softmax(current / 2, 1)
+        if t and guided:
+            kl = (given.detach() * (given.detach() / before).log()).sum(1)
+            total = total + guided * (kl * (t < batch.ticks)).sum() / (batch.ticks - 1).sum()
+        before = given
         total = total + (F.cross_entropy(current, batch.labels, reduction="none") * (t < batch.ticks) / batch.ticks).mean()
     return total
 
 
+@pytest.mark.parametrize("guided", [0.0, 3.0])
 @pytest.mark.parametrize("score", ["spike_count", "membrane"])
-def test_the_gradient_is_that_of_the_graph_without_temporal_terms(tmp_path, score):
-    options, network, batch = prepared(tmp_path, score)
-    expected = torch.autograd.grad(without_temporal_terms(network, batch), list(network.parameters()), allow_unused=True)
+def test_the_gradient_is_that_of_the_graph_without_temporal_terms(tmp_path, score, guided):
+    options, network, batch = prepared(tmp_path, score, f"training.guidance_weight={guided}")
+    whole = without_temporal_terms(network, batch, guided)
+    expected = torch.autograd.grad(whole, list(network.parameters()), allow_unused=True)
     network.zero_grad()
-    ByTick(network).backward(batch, options)
+    loss, _, _ = ByTick(network).backward(batch, options)
+    torch.testing.assert_close(loss, whole.detach(), rtol=1e-4, atol=1e-6)
     for (name, parameter), gradient in zip(network.named_parameters(), expected, strict=True):
         if gradient is None:
             assert parameter.grad is None or not parameter.grad.any(), name

@@ -10,7 +10,7 @@ from pipeline.model_file import Model, load_model, save_model  # noqa: E402
 from pipeline.packet import Format  # noqa: E402
 from tests.packets import recording  # noqa: E402
 from tests.test_trainer_layers import arrays_of  # noqa: E402
-from trainer.layers import LIF, MPSLIF, RecurrentLIF, SynapticDelay, build, shift  # noqa: E402
+from trainer.layers import LIF, MPSLIF, Delay, RecurrentLIF, SynapticDelay, build, shift  # noqa: E402
 from trainer.parity import check  # noqa: E402
 
 TICK_US = 2000
@@ -117,6 +117,48 @@ def test_a_smeared_synapse_delivers_its_whole_weight():
     x = torch.zeros(20, 1, 6)
     x[0, 0, 2] = 1
     assert torch.allclose(layer.current(x)[:10].sum(0)[0], layer.weight[2], atol=1e-5)
+
+
+def test_whole_delays_move_spikes_as_at_run_time_and_learn_from_the_smear():
+    rng = np.random.default_rng(5)
+    x = torch.poisson(torch.full((20, 3, 6), 0.4))
+    for layer, out in ((SynapticDelay(synaptic(rng), max_ticks=9), SynapticDelay.current),
+                       (Delay(DelaySpec(rng.integers(0, 9, 6) * TICK_US), TICK_US, max_ticks=9), Delay.forward)):
+        with torch.no_grad():
+            layer.delay_ticks.add_(torch.linspace(-0.4, 0.4, layer.delay_ticks.numel()).view_as(layer.delay_ticks))
+        layer.sigma.fill_(2.0)
+        running, slopes = out(layer.eval(), x), list[torch.Tensor]()
+        weights = torch.randn_like(running)
+        for layer.whole in (False, True):
+            moved = out(layer.train(), x)
+            slopes += torch.autograd.grad((moved * weights).sum(), layer.delay_ticks)
+        torch.testing.assert_close(moved, running, rtol=0, atol=1e-6)
+        torch.testing.assert_close(slopes[0], slopes[1], msg="the output is linear in what the delays deliver")
+
+
+def test_whole_recurrent_delays_are_those_of_run_time_and_get_gradients():
+    layer = RecurrentLIF(recurrent(np.random.default_rng(6)), max_ticks=10)
+    layer.sigma.fill_(2.0)
+    layer.whole = True
+    x = torch.poisson(torch.full((30, 4, 6), 0.3))
+    running, learning = layer.eval()(x), layer.train()(x)
+    assert running.any()
+    assert torch.equal(running, learning)
+    learning.pow(2).sum().backward()
+    assert (layer.delay_ticks.grad != 0).any()
+
+
+def test_shifted_units_keep_what_they_hold_and_give_gradients_back_to_where_it_came_from():
+    x = torch.randn(7, 2, 5, requires_grad=True)
+    moves = [0, 3, 1, 9, 3]
+    moved = shift(x, torch.tensor(moves))
+    expected = torch.zeros(16, 2, 5)
+    for unit, move in enumerate(moves):
+        expected[move : move + 7, :, unit] = x[:, :, unit].detach()
+    assert torch.equal(moved, expected)
+    weights = torch.randn(16, 2, 5)
+    (slope,) = torch.autograd.grad((moved * weights).sum(), x)
+    assert torch.equal(slope, torch.stack([weights[move : move + 7, :, unit] for unit, move in enumerate(moves)], dim=2))
 
 
 def test_a_smeared_recurrent_spike_comes_back_with_the_triangle_of_its_delay():

@@ -161,6 +161,7 @@ class Classifier(Learner):
             if epoch and isinstance(delay, Delay):
                 delay.grow()
             sigma = options.delay_sigma_ticks * (0.5 / options.delay_sigma_ticks) ** (epoch / max(1, moving - 1))
+            delay.whole = options.delay_forward == "whole"
             delay.sigma.fill_(sigma if epoch < moving and delay.delay_ticks.requires_grad else 0.0)
 
 

@@ -119,6 +119,9 @@ class Training(GradientTraining):
     rate_most: float = Field(0.1, gt=0, description="spikes a tick of a neuron above which it is held back")
     rate_weight: float = Field(0.1, ge=0, description="weight of both restraints")
     delay_sigma_ticks: float = Field(3.0, gt=0, description="width of the smear that lets delays move, at the start; ends at 0.5")
+    delay_forward: Literal["smeared", "whole"] = Field(
+        "smeared", description="what delays do while they are learnt: smear spikes, or move them by whole ticks, as they will in "
+        "the end, the smear being their gradient alone")
     settle_share: float = Field(0.25, ge=0, lt=1, description="last share of the epochs, with delays in whole ticks and at rest")
 
 

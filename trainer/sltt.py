@@ -45,7 +45,8 @@ class ByTick:
 
         loss = sum over `ticks` (all, or those of SLTT-K, scaled to all) of the mean over samples of L(o[t]) / (ticks of the
         sample), o being what a tick adds to a spike count, or the membrane then. L: cross-entropy, or as options.teacher_weight
-        says the divergence from `taught` (B, classes), the scores of a teacher.
+        says the divergence from `taught` (B, classes), the scores of a teacher. options.guidance_weight adds so much of the
+        guidance of each tick by the next (losses.guidance, a step being a tick): then a tick's graph is kept for one tick more.
         """
         length, width = batch.x.shape[:2]
         chosen = set(range(length)) if ticks is None else set(ticks.tolist())
@@ -54,14 +55,19 @@ class ByTick:
         masks = dict[str, Tensor]()
         membrane, total = torch.zeros(()), torch.zeros(())
         scores = torch.zeros(width, len(self._readout.names))
+        waiting: tuple[Tensor, Tensor] | None = None  # the loss and o of a tick that the next one will guide
         for t in range(length):
             with torch.set_grad_enabled(t in chosen):
                 inside = (t < batch.ticks).float()
                 out = self._out(self._spikes(batch.x[t], inside, states, counts, masks), membrane)
                 loss = (self._loss(out, batch, options, taught) * inside / batch.ticks).mean() * scale
-                if t in chosen:
-                    loss.backward()
-                    total = total + loss.detach()
+            if waiting is not None:
+                total += learn(waiting[0] + scale * self._guidance(waiting[1], out.detach(), inside, batch, options))
+                waiting = None
+            if t in chosen and options.guidance_weight and t + 1 < length:
+                waiting = loss, out
+            elif t in chosen:
+                total += learn(loss)
             membrane = out.detach()
             scores = scores + membrane * inside[:, None] if self._readout.score == "spike_count" else torch.where(
                 inside[:, None] > 0, membrane, scores)
@@ -110,6 +116,12 @@ class ByTick:
             return loss
         return (1 - options.teacher_weight) * loss + options.teacher_weight * divergence(out, taught, options.teacher_temperature)
 
+    @staticmethod
+    def _guidance(out: Tensor, later: Tensor, inside: Tensor, batch: Batch, options: Training) -> Tensor:
+        """A tick's part of the guidance; later (B, classes): the next tick's o, inside (B,): whether there is one."""
+        divergences = divergence(out, later, options.guidance_temperature) / options.guidance_temperature**2
+        return options.guidance_weight * (divergences * inside).sum() / (batch.ticks - 1).sum().clamp(min=1)
+
     def _out(self, x: Tensor, before: Tensor) -> Tensor:
         readout = self._readout
         current = x if readout.weight is None else x @ readout.weight
@@ -118,3 +130,9 @@ class ByTick:
         current = current if readout.bias is None else current + readout.bias
         assert readout.tau_ms is not None
         return Decay.apply(readout.tau_ms(), readout.tick_us) * before + current
+
+
+def learn(loss: Tensor) -> Tensor:
+    """Add the gradient of a loss to the parameters' and drop its graph; the loss."""
+    loss.backward()
+    return loss.detach()

@@ -28,6 +28,7 @@ class RecurrentLIF(Spiking):
     def __init__(self, spec: RecurrentLIFSpec, *, max_ticks: int | None = None, learn: bool = True, learn_tau: bool = False,
                  learn_threshold: bool = False, surrogate: str = "atan") -> None:
         super().__init__()
+        self.whole = False
         self.tick_us, self.reset, self.surrogate = spec.tick_us, spec.reset, SURROGATES[surrogate]
         ticks = spec.delay_us // spec.tick_us
         self.max_ticks = int(ticks.max()) if max_ticks is None else max_ticks
@@ -78,7 +79,8 @@ class RecurrentLIF(Spiking):
             return (torch.arange(self.max_ticks + 1)[:, None] == self.rounded()[None, :]).float()
         s = 1 + self.sigma
         lags = torch.arange(1, self.max_ticks + 2 + math.ceil(self.sigma))[:, None]
-        return torch.relu(s - (lags - (1 + self.delay_ticks.clamp(0, self.max_ticks))).abs()) / s**2
+        shares = torch.relu(s - (lags - (1 + self.delay_ticks.clamp(0, self.max_ticks))).abs()) / s**2
+        return (lags == 1 + self.rounded()) + (shares - shares.detach()) if self.whole else shares
 
     def decay(self) -> Tensor:
         return Decay.apply(self.tau_ms(), self.tick_us)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.layer_spec import SynapticDelaySpec
+from trainer.layers.delay import gaussian
 from trainer.layers.lif import Scan
 from trainer.layers.parts import Decay, Positive, Spiking, array, tensor
 from trainer.layers.surrogates import SURROGATES
@@ -21,7 +22,7 @@ class SynapticDelay(Spiking):
     In training synapse (i, j) delivers w[i, j] g(lag) at every whole lag of 0..max_ticks, g a Gaussian about its delay of width
     `sigma` ticks, normalised to 1 (Hammouamri, Khalfaoui-Hassani, Masquelier 2024, "Learning delays in SNNs using DCLS",
     section 3.2). `sigma` shrinks during training; at 0, and when the module is evaluated, each synapse has its rounded delay.
-    x (T, B, n_in) -> spikes (T + reach, B, n_out).
+    With `whole` it always has, and g serves as its gradient alone. x (T, B, n_in) -> spikes (T + reach, B, n_out).
     """
 
     sigma: Tensor
@@ -29,6 +30,7 @@ class SynapticDelay(Spiking):
     def __init__(self, spec: SynapticDelaySpec, *, max_ticks: int | None = None, learn: bool = True, learn_tau: bool = False,
                  learn_threshold: bool = False, surrogate: str = "atan") -> None:
         super().__init__()
+        self.whole = False
         self.tick_us, self.reset, self.surrogate = spec.tick_us, spec.reset, SURROGATES[surrogate]
         self.max_ticks = spec.reach_ticks if max_ticks is None else max_ticks
         self.weight = nn.Parameter(tensor(spec.weight))
@@ -75,9 +77,7 @@ class SynapticDelay(Spiking):
         """(n_in or 1, n_out, lags): what share of a weight is delivered after each whole number of ticks."""
         if not self.training or not self.sigma > 0:
             return F.one_hot(self.rounded(), self.max_ticks + 1).float()
-        lags = torch.arange(self.max_ticks + 1)
-        centre = self.delay_ticks.clamp(0, self.max_ticks)[:, :, None]
-        return torch.softmax(-0.5 * ((lags - centre) / self.sigma) ** 2, dim=2)
+        return gaussian(self.delay_ticks, self.max_ticks, self.sigma, self.whole)
 
     def spec(self) -> SynapticDelaySpec:
         delay_us = self.rounded().numpy().astype(np.int64) * self.tick_us
