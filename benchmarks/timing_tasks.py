@@ -36,15 +36,19 @@ from trainer.recipe import Recipe, Training, read_recipe
 
 RECIPES = Path(__file__).parent.parent / "configs" / "train"
 SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)
-NO_DELAYS = ("model.layers.0.start=zero", "model.layers.0.learn=false", "model.layers.2.start=zero", "model.layers.2.learn=false")
-TAUS = ("model.layers.1.learn=[tau]", "model.layers.3.learn=[tau]")
+CONTROL = "model.layers.0={type: lif, name: hidden, units: 128, tau_ms: 10}"
+AXONAL = (  # delays of neurons, as in the paper, in place of delays of synapses
+    "model.layers=[{type: delay, name: in_delay, max_ms: 250}, {type: lif, name: hidden, units: 128, tau_ms: 10}, "
+    "{type: delay, name: hidden_delay, max_ms: 100}, {type: lif, name: second, units: 64, tau_ms: 10}, "
+    "{type: readout, name: out, score: spike_count}]"
+)
 CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "isi": ("isi.yaml", ()),
     "coincidence": ("coincidence.yaml", ()),
     "ccisi": ("cross_channel_isi.yaml", ()),
-    "ccisi, no delays": ("cross_channel_isi.yaml", NO_DELAYS),
-    "ccisi, taus learnt": ("cross_channel_isi.yaml", TAUS),
-    "ccisi, no delays, taus learnt": ("cross_channel_isi.yaml", (*NO_DELAYS, *TAUS)),
+    "ccisi, no delays": ("cross_channel_isi.yaml", (CONTROL,)),
+    "ccisi, no delays, taus learnt": ("cross_channel_isi.yaml", (CONTROL, "model.layers.0.learn=[tau]")),
+    "ccisi, axonal": ("cross_channel_isi.yaml", (AXONAL,)),
 }
 
 
@@ -62,6 +66,7 @@ def main() -> None:
         overrides = [*changes, *options.overrides]
         if file == "cross_channel_isi.yaml":
             overrides += [f"{part}.max_interval_ms={options.longest_ms}" for part in ("train", "validation", "test")]
+            overrides += [f"model.layers.0.max_ms={options.longest_ms + 50}"] * (name == "ccisi")
         reached = [learnt(RECIPES / file, overrides, seed) for seed in options.seeds]
         row: Row = {"case": name, "seeds": options.seeds, "seconds": [round(one.pop("seconds")) for one in reached]}
         for share in reached[0]:

@@ -70,7 +70,7 @@ def test_random_networks_agree_spike_for_spike(run, seed, score, reset, bias):
     episodes = [recording(model.input, seed + k, n=120, begin_us=3_700 * k, length_us=41_300) for k in range(2)]
     report = check(model, episodes, run)
     assert report.equal, str(report)
-    assert report.scores < 1e-5
+    assert report.scores < 5e-5, "sums of many ticks round at every tick, in torch and in the runtime"
     assert not report.decided_otherwise
 
 

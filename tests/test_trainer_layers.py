@@ -7,6 +7,8 @@ torch = pytest.importorskip("torch")
 
 from pipeline.layer_spec import DelaySpec, LIFSpec, ReadoutSpec  # noqa: E402
 from trainer.layers import LIF, Delay, Readout, build, shift  # noqa: E402
+from trainer.layers.lif import Scan  # noqa: E402
+from trainer.layers.surrogates import atan  # noqa: E402
 from trainer.network import Network  # noqa: E402
 
 TICK_US = 5000
@@ -72,6 +74,28 @@ def slow_lif(layer, x):
         spikes.append(spike + slope * (v - v.detach()))
         v = v - threshold * spike if layer.reset == "subtract" else v * (1 - spike)
     return torch.stack(spikes)
+
+
+@pytest.mark.parametrize("reset", ["subtract", "to_zero"])
+def test_the_scan_over_all_ticks_is_the_tick_by_tick_one_bit_for_bit(reset):
+    torch.manual_seed(1)
+    current, d, threshold = torch.randn(30, 3, 7), torch.rand(7), 0.5 + torch.rand(7)
+    v, traces, spikes = torch.zeros(3, 7), list[torch.Tensor](), list[torch.Tensor]()
+    for tick in current:
+        v = v * d + tick
+        traces.append(v)
+        spikes.append((v >= threshold).float())
+        v = v - threshold * spikes[-1] if reset == "subtract" else v.masked_fill(spikes[-1] > 0, 0.0)
+    current.requires_grad_()
+    found, trace = Scan.apply(current, d, threshold, reset, atan)
+    assert torch.equal(found, torch.stack(spikes))
+    assert torch.equal(trace, torch.stack(traces))
+    weights = torch.randn_like(found)
+    (slope,) = torch.autograd.grad((found * weights).sum(), current)
+    delta = weights * atan((trace - threshold) / threshold) / threshold
+    for t in range(28, -1, -1):
+        delta[t] += delta[t + 1] * d * (1 if reset == "subtract" else 1 - found[t])
+    assert torch.equal(slope, delta)
 
 
 def test_a_threshold_that_is_learnt_rises_to_silence_a_neuron():

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from operators.kernels.lif_scan import scan, scan_back
 from pipeline.layer_spec import LIFSpec
 from trainer.layers.parts import Decay, Positive, Spiking, array, tensor
 from trainer.layers.surrogates import SURROGATES, Surrogate
@@ -84,12 +85,10 @@ class Scan(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, current: Tensor, d: Tensor, threshold: Tensor, reset: str, slope: Surrogate) -> tuple[Tensor, Tensor]:
-        current = current.float()  # the product with the weights may be of lower precision, v is not
-        v, trace, spikes = torch.zeros_like(current[0]), torch.empty_like(current), torch.empty_like(current)
-        for t in range(current.shape[0]):
-            trace[t] = v = v.mul_(d).add_(current[t])
-            torch.ge(v, threshold, out=spikes[t])
-            v = v.sub_(threshold * spikes[t]) if reset == "subtract" else v.masked_fill_(spikes[t].bool(), 0.0)
+        current = current.detach().float().contiguous()  # the product with the weights may be of lower precision, v is not
+        trace, spikes, v = torch.empty_like(current), torch.empty_like(current), torch.zeros_like(current[0])
+        constants = (x.detach().expand(current.shape[2]).contiguous().numpy() for x in (d, threshold))
+        scan(current.numpy(), *constants, reset == "to_zero", v.numpy(), trace.numpy(), spikes.numpy())
         ctx.save_for_backward(d, threshold, trace, spikes)
         ctx.reset, ctx.slope = reset, slope
         ctx.mark_non_differentiable(trace)
@@ -101,12 +100,13 @@ class Scan(torch.autograd.Function):
         delta = g_spikes * ctx.slope((trace - threshold) / threshold)
         delta /= threshold
         direct = -delta.sum((0, 1)) if ctx.needs_input_grad[2] else None  # the comparison's part in the gradient of the threshold
-        keep = None if ctx.reset == "subtract" else 1 - spikes
-        for t in range(delta.shape[0] - 2, -1, -1):
-            back = delta[t + 1] * d
-            delta[t] += back if keep is None else back * keep[t]
-        after = trace - threshold * spikes if keep is None else trace * keep
-        g_d = (delta[1:] * after[:-1]).sum((0, 1)) if ctx.needs_input_grad[1] else None
-        if direct is not None and keep is None:
+        to_zero = ctx.reset == "to_zero"
+        delta = delta.contiguous()
+        scan_back(delta.numpy(), d.detach().expand(delta.shape[2]).contiguous().numpy(), spikes.numpy(), to_zero)
+        g_d = None
+        if ctx.needs_input_grad[1]:
+            after = trace * (1 - spikes) if to_zero else trace - threshold * spikes
+            g_d = (delta[1:] * after[:-1]).sum((0, 1))
+        if direct is not None and not to_zero:
             direct -= (delta[1:] * d * spikes[:-1]).sum((0, 1))
         return delta, g_d, direct, None, None
