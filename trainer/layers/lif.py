@@ -87,8 +87,8 @@ class Scan(torch.autograd.Function):
     def forward(ctx: Any, current: Tensor, d: Tensor, threshold: Tensor, reset: str, slope: Surrogate) -> tuple[Tensor, Tensor]:
         current = current.detach().float().contiguous()  # the product with the weights may be of lower precision, v is not
         trace, spikes, v = torch.empty_like(current), torch.empty_like(current), torch.zeros_like(current[0])
-        constants = (x.detach().expand(current.shape[2]).contiguous().numpy() for x in (d, threshold))
-        scan(current.numpy(), *constants, reset == "to_zero", v.numpy(), trace.numpy(), spikes.numpy())
+        left, least = (x.detach().expand(current.shape[2]).contiguous().numpy() for x in (d, threshold))
+        scan(current.numpy(), left, least, reset == "to_zero", v.numpy(), trace.numpy(), spikes.numpy())
         ctx.save_for_backward(d, threshold, trace, spikes)
         ctx.reset, ctx.slope = reset, slope
         ctx.mark_non_differentiable(trace)
