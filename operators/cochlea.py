@@ -48,6 +48,12 @@ class CochleaConfig(OperatorConfig):
         file   the whole episode to a root mean square of `loudness`, the original's way: nothing comes out before its end
         none   as it comes, times `loudness`
 
+    Two options leave the original for what tells one spoken word from another (docs/hearing.md); neither costs time. With
+    `emphasis_hz` low tones come softer to the membrane, by a first-order high-pass as the outer and middle ear are: the loud
+    first formant then hides less of what lies above it. With `inhibition` each place loses what its neighbours move, so many of
+    the 700 places to either side, which sharpens its broad tuning: s'(c) = 2 s(c) - s(c - n) - s(c + n), brought to the
+    greatest gain of s(c).
+
     In: graded events of shape (1,), 22.05 to 96 kHz (the original had 48), times in us; samples that are missing are 0.
     Out: spikes of shape (channels,), stamped with the sample that made them, at half the rate.
     Errors: ValueError for anything but one channel of sampled sound, and for another rate.
@@ -71,6 +77,10 @@ class CochleaConfig(OperatorConfig):
     window: Literal["none", "ramp", "hann"] = Field(
         "none", description="level: file only: fade the episode in and out, over 30 ms (ramp) or all of it (hann, the original's)"
     )
+    emphasis_hz: float | None = Field(
+        None, gt=0, le=8000, description="corner of a high-pass before the membrane, in Hz; none: as it comes"
+    )
+    inhibition: int = Field(0, ge=0, le=100, description="places from which each is inhibited, to either side; 0: none")
     seed: int = Field(0, ge=0, lt=2**32, description="of the fibres' random numbers")
 
     @model_validator(mode="after")
@@ -98,7 +108,8 @@ class Law:
 
         self.filter_block, self.hear, self.follow_level = filter_block, hear, follow_level
         self.config, self.rate_hz, self.channels, self.seed = config, rate_hz, config.channels, config.seed
-        self.bank: FilterBank = filter_bank(rate_hz, config.channels, config.mode == "causal")
+        causal = config.mode == "causal"
+        self.bank: FilterBank = filter_bank(rate_hz, config.channels, causal, config.emphasis_hz, config.inhibition)
         self.fibres = FIBRES * CHANNELS // config.channels
         self.rest = round(REFRACTORY_S * rate_hz / 2)  # samples for which a bushy cell is held at 0
         self.ring = math.ceil(round(REFRACTORY_S * rate_hz / 2, 6))  # the first sample after it fired at which a fibre can again

@@ -32,7 +32,8 @@ class CropPoolConfig(OperatorConfig):
     714 x 714, blocks of 21). Without `to` the region keeps its resolution.
 
     Takes spikes or graded events (values go along) of shape (channels, height, width), or (n,) with `to` of one number
-    (neighbouring channels of a cochlea are pooled) and y0 = 0, h = 1. Out comes shape `to`, over the same interval.
+    (neighbouring channels of a cochlea are pooled) and y0 = 0, h = 1; `to` of [1, 1, n] makes them an image of one row. Out
+    comes shape `to`, over the same interval.
     Lengths in pixels, times in us. ValueError: other shapes, a region outside of the sensor, a `to` greater than the region.
 
     Example: `{type: crop_pool, crop: [0, 0, 340, 340], to: [2, 34, 34]}`
@@ -45,15 +46,15 @@ class CropPoolConfig(OperatorConfig):
         None, description="the region to keep, [x, y, width, height] in pixels; center: see above; default all"
     )
     to: tuple[PositiveInt, ...] | None = Field(
-        None, description="the shape to pool to, [channels, height, width] or [n]; default the region's"
+        None, description="shape to pool to, [channels, height, width]; of a row [n], or [1, 1, n]; default the region's"
     )
 
     def check(self, upstream: Format) -> Format:
         channels, height, width = planes(upstream, self.type, KINDS)
         if self.to is None and not isinstance(self.crop, tuple):
             raise ValueError(f"{self.type} needs `to`, `crop: [x, y, width, height]` or both")
-        if self.to is not None and (len(self.to) != len(upstream.shape) or self._target(upstream)[0] != channels):
-            wanted = "[n]" if len(upstream.shape) == 1 else f"[{channels}, height, width] (`polarity` folds channels)"
+        if self.to is not None and (len(self.to) not in {len(upstream.shape), 3} or self._target(upstream)[0] != channels):
+            wanted = "[n] or [1, 1, n]" if len(upstream.shape) == 1 else f"[{channels}, height, width] (`polarity` folds channels)"
             raise ValueError(f"{self.type}: to must be {wanted} on {upstream}, got {list(self.to)}")
         if self.crop == "center" and len(upstream.shape) == 1:
             raise ValueError(f"{self.type}: crop: center needs height and width, got {upstream}; give [x, 0, width, 1]")
@@ -63,7 +64,8 @@ class CropPoolConfig(OperatorConfig):
         _, to_height, to_width = self._target(upstream)
         if to_height > h or to_width > w:
             raise ValueError(f"{self.type}: to is {to_width} x {to_height} pixels, more than the {w} x {h} that it pools")
-        return dataclasses.replace(upstream, shape=self._target(upstream)[-len(upstream.shape) :])
+        sides = len(upstream.shape) if self.to is None else len(self.to)
+        return dataclasses.replace(upstream, shape=self._target(upstream)[-sides:])
 
     def prepare(self, upstream: Format) -> Callable[[State | None], Operator]:
         from operators.kernels.crop_pool import crop_pool

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from operators.basilar_membrane import displacement, filter_bank, hankel
+from operators.basilar_membrane import displacement, filter_bank, hankel, inhibited
 from operators.cochlea import BLOCK, Cochlea, CochleaConfig
 from pipeline.packet import Format, Packet, same_events
 from tests import naive_cochlea as naive
@@ -33,9 +33,9 @@ def heard(config: CochleaConfig, episode: Packet, cuts_us: list[int] | None = No
     return glue([*(operator.process(packet) for packet in recut(episode, cuts_us or [])), operator.finish()])
 
 
-def motion_of(sound: np.ndarray, mode: str, channels: int = 700) -> np.ndarray:
+def motion_of(sound: np.ndarray, mode: str, channels: int = 700, **options: float) -> np.ndarray:
     """The membrane's motion (samples / 2, channels), the delay of `exact` taken off."""
-    operator = CochleaConfig(mode=mode, channels=channels, level="none").prepare(SOUND)(None)  # type: ignore[arg-type]
+    operator = CochleaConfig(mode=mode, channels=channels, level="none", **options).prepare(SOUND)(None)  # type: ignore[arg-type]
     assert isinstance(operator, Cochlea)
     ahead = filter_bank(RATE_HZ, channels, mode == "causal").ahead
     blocks = np.concatenate((sound, np.zeros(ahead * BLOCK - len(sound) % -BLOCK))).astype(np.float32).reshape(-1, BLOCK)
@@ -115,6 +115,48 @@ def test_a_tone_moves_the_membrane_by_its_gain(mode: str) -> None:
     for channel in (10, 40, 60, 80, 85):
         gain = np.abs(displacement(np.array([1001.0 - 1000 / 24_000]), np.array([channel * 5])))[0, 0]
         assert np.sqrt(2 * np.mean(motion[:, channel] ** 2)) == pytest.approx(gain, rel=0.01)
+
+
+def tone(hz: float) -> np.ndarray:
+    return np.sin(2 * np.pi * hz * np.arange(24_000) / RATE_HZ)
+
+
+@pytest.mark.parametrize("mode", ["exact", "causal"])
+def test_with_inhibition_a_place_moves_by_what_it_moves_more_than_its_neighbours(mode: str) -> None:
+    plain, sharp = (motion_of(tone(1000), mode, **options)[6000:8400] for options in ({}, {"inhibition": 20}))
+    grid_hz = 1.0 + np.arange(8193) / 16384 * (RATE_HZ - 2)  # the model's own, on which the greatest gain is found
+    at = slice(36, -36) if mode == "causal" else slice(None)
+    for channel in (300, 400, 425):
+        before, beyond = (plain[:, channel + n] for n in (-20, 20))
+        v = displacement(grid_hz, np.array([channel - 20, channel, channel + 20]))
+        scale = np.abs(v[1]).max() / np.abs(2 * v[1] - v[0] - v[2]).max()
+        expected = (2 * plain[:, channel] - before - beyond) * scale
+        np.testing.assert_allclose(sharp[at, channel], expected[at], atol=0.03 * np.abs(expected).max())
+
+
+def test_inhibition_sharpens_and_leaves_every_place_its_greatest_gain() -> None:
+    hz, places = np.geomspace(50, 20_000, 400), np.arange(100, 700, 50)
+    plain, sharp = np.abs(displacement(hz, places)), np.abs(inhibited(hz, places, 20))
+    np.testing.assert_allclose(sharp.max(axis=1), plain.max(axis=1))
+    assert ((sharp > 0.1 * sharp.max(axis=1, keepdims=True)).sum(axis=1)
+            < (plain > 0.1 * plain.max(axis=1, keepdims=True)).sum(axis=1)).all()  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", ["exact", "causal"])
+def test_emphasis_is_a_high_pass_of_first_order_before_the_membrane(mode: str) -> None:
+    corner = 1000.0
+    for hz, channel in ((200.0, 120), (2000.0, 60)):
+        plain, soft = (np.abs(motion_of(tone(hz), mode, 140, **options)[6000:8400, channel]).max()
+                       for options in ({}, {"emphasis_hz": corner}))  # fmt: skip
+        assert soft / plain == pytest.approx(hz / np.hypot(hz, corner), rel=0.01)
+
+
+def test_emphasis_and_inhibition_hear_nothing_of_the_future() -> None:
+    sound = np.zeros(20 * BLOCK)
+    sound[5000] = 1
+    moved = motion_of(sound, "causal", 70, emphasis_hz=1000, inhibition=20)
+    assert not moved[: 5000 // BLOCK * BLOCK // 2].any()
+    assert moved.any()
 
 
 def test_in_silence_a_fibre_fires_60_to_67_times_a_second() -> None:

@@ -65,6 +65,13 @@ def test_channels_of_a_cochlea_are_pooled_with_their_neighbours() -> None:
     assert moved([(1, 4), (2, 5), (3, 699)], Format("spikes", (700,)), to=[140]) == [(1, 0), (2, 1), (3, 139)]
 
 
+def test_channels_of_a_cochlea_become_an_image_of_one_row() -> None:
+    row = Format("spikes", (700,))
+    options = {"crop": [200, 0, 500, 1], "to": [1, 1, 50]}
+    assert CropPoolConfig(**options).check(row) == Format("spikes", (1, 1, 50))  # type: ignore[arg-type]
+    assert moved([(1, 199), (2, 200), (3, 699)], row, **options) == [(2, 0), (3, 49)]
+
+
 def test_what_comes_out_has_the_shape_asked_for_and_is_else_as_before() -> None:
     assert CropPoolConfig(to=[2, 2, 3]).check(DVS) == Format("spikes", (2, 2, 3), names=("left", "right"))
 
@@ -76,7 +83,7 @@ def test_what_comes_out_has_the_shape_asked_for_and_is_else_as_before() -> None:
         ({"crop": "center"}, DVS, "crop_pool needs `to`"),
         ({"to": [1, 2, 3]}, DVS, "to must be [2, height, width] (`polarity` folds channels) on spikes of shape 2x4x6"),
         ({"to": [2, 3]}, DVS, "to must be [2, height, width]"),
-        ({"to": [2, 2, 2]}, Format("spikes", (9,)), "to must be [n] on spikes of shape 9, got [2, 2, 2]"),
+        ({"to": [2, 2, 2]}, Format("spikes", (9,)), "to must be [n] or [1, 1, n] on spikes of shape 9, got [2, 2, 2]"),
         ({"crop": [4, 0, 3, 4]}, DVS, "crop [4, 0, 3, 4] leaves the 6 x 4 sensor"),
         ({"to": [2, 5, 6]}, DVS, "to is 6 x 5 pixels, more than the 6 x 4 that it pools"),
         ({"crop": "center", "to": [2, 5, 5]}, DVS, "to is 5 x 5 pixels, more than the 5 x 4 that it pools"),

@@ -140,13 +140,21 @@ def test_the_light_ear_keeps_the_shape_of_its_spikes(tmp_path: Path) -> None:
     assert episode.unit.max() >= 6
 
 
-def test_the_command_takes_the_light_ear_in_yaml_and_says_what_it_wanted() -> None:
+def test_the_command_takes_an_ear_in_yaml_and_says_what_it_wanted() -> None:
     assert ear_of("{type: mel_spikes, channels: 12, level: agc}", {}) == MelSpikesConfig(channels=12, level="agc")
     assert ear_of("mel_spikes", {}) == MelSpikesConfig()
-    assert ear_of(None, {"channels": 70}) == CochleaConfig(channels=70)
-    for text in ("{type: cochlea}", "{type: mel_spikes, chanels: 3}", "{type", "[1]"):
-        with pytest.raises(ValueError, match="wanted mel_spikes and its options"):
+    assert ear_of("{type: cochlea, inhibition: 20}", {}) == CochleaConfig(inhibition=20)
+    for text in ("{type: cochlea, inhibitions: 3}", "{type: mel_spikes, chanels: 3}", "{type", "[1]"):
+        with pytest.raises(ValueError, match="wanted mel_spikes or cochlea and its options"):
             ear_of(text, {})
+    with pytest.raises(ValueError, match="--mode and --ear: the ear's own options say that"):
+        ear_of("cochlea", {"mode": "exact"})
+
+
+def test_without_an_ear_the_command_takes_the_cochlea_as_the_original_was() -> None:
+    assert ear_of(None, {}) == CochleaConfig(mode="exact", level="file", window="hann")
+    assert ear_of(None, {"mode": "causal", "channels": 70}) == CochleaConfig(mode="causal", channels=70)
+    assert ear_of(None, {"level": "none", "seed": 3}) == CochleaConfig(mode="exact", level="none", seed=3)
 
 
 def test_variants_follow_their_sound_and_differ_from_it_and_each_other(tmp_path: Path) -> None:

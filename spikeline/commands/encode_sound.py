@@ -19,17 +19,19 @@ def encode_sound(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Labelled sounds, as of sound_dataset.", show_default=False)],
     target: Annotated[Path, typer.Argument(metavar="OUT.h5", help="The file to write.", show_default=False)],
     ear: Annotated[
-        str | None, typer.Option(help="mel_spikes with its options in YAML, as in a pipeline, in place of the cochlea.")
+        str | None, typer.Option(help="mel_spikes or cochlea with its options in YAML, as in a pipeline.", show_default=False)
     ] = None,
-    mode: Annotated[Literal["exact", "causal"], typer.Option(help="The original's phase, or that of live use.")] = "exact",
-    channels: Annotated[int, typer.Option(help="Of the cochlea: 700, 140 or 70.")] = 700,
+    mode: Annotated[
+        Literal["exact", "causal"] | None, typer.Option(help="The original's phase (default), or that of live use.")
+    ] = None,
+    channels: Annotated[int | None, typer.Option(help="Of the cochlea: 700 (default), 140 or 70.")] = None,
     level: Annotated[
         Literal["file", "agc", "none"] | None, typer.Option(help="Of the sound. By default file for exact, agc for causal.")
     ] = None,
     window: Annotated[
         Literal["none", "ramp", "hann"] | None, typer.Option(help="Of level file; by default hann, the original's.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the fibres' random numbers.")] = 0,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the fibres' random numbers; by default 0.")] = None,
     rate_hz: Annotated[float, typer.Option(help="The rate to resample to; 48000 is the original's.")] = 48_000.0,
     files: Annotated[list[str] | None, typer.Option(help="Which files, as a pattern; may be repeated.")] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="Which files not, likewise.")] = None,
@@ -45,13 +47,12 @@ def encode_sound(
     """Make a data set of spikes in the layout of SHD from labelled sounds. A run that was stopped goes on when repeated."""
     from spikeline.encode_sound import encode_sounds
 
-    level = level or ("file" if mode == "exact" else "agc")
-    window = window or ("hann" if level == "file" else "none")
     options = {"mode": mode, "channels": channels, "level": level, "window": window, "seed": seed}
+    given = {name: option for name, option in options.items() if option is not None}
     began_s = time.monotonic()
     with ExitStack() as stack:
         figures = encode_sounds(
-            folder, target, ear_of(ear, options), rate_hz=rate_hz, files=tuple(files or ["*"]), exclude=tuple(exclude or []),
+            folder, target, ear_of(ear, given), rate_hz=rate_hz, files=tuple(files or ["*"]), exclude=tuple(exclude or []),
             times=times, variants=variants, silence=silence, workers=workers, force=force,
             on_progress=_progress(folder, quiet, stack),
         )  # fmt: skip
@@ -61,7 +62,7 @@ def encode_sound(
 
 
 def ear_of(text: str | None, options: dict[str, Any]) -> Ear:
-    """The operator that `text` describes; without one, the cochlea with these options."""
+    """The operator that `text` describes; without one the cochlea with these options, by default as the original was."""
     from pydantic import ValidationError
     from ruamel.yaml import YAML, YAMLError
 
@@ -69,12 +70,19 @@ def ear_of(text: str | None, options: dict[str, Any]) -> Ear:
     from operators.mel_spikes import MelSpikesConfig
 
     if text is None:
-        return CochleaConfig.model_validate(options)
+        mode = options.get("mode", "exact")
+        level = options.get("level", "file" if mode == "exact" else "agc")
+        window = "hann" if level == "file" else "none"
+        return CochleaConfig.model_validate({"mode": mode, "level": level, "window": window, **options})
+    if options:
+        raise ValueError(f"--{next(iter(options))} and --ear: the ear's own options say that; write it into --ear")
     try:
         given = YAML(typ="safe").load(text)
-        return MelSpikesConfig.model_validate({"type": given} if isinstance(given, str) else given)
+        given = {"type": given} if isinstance(given, str) else given
+        cochlea = isinstance(given, dict) and given.get("type") == "cochlea"
+        return (CochleaConfig if cochlea else MelSpikesConfig).model_validate(given)
     except (ValidationError, YAMLError) as error:
-        raise ValueError(f"--ear {text!r}: wanted mel_spikes and its options, as '{{type: mel_spikes, channels: 40}}': "
+        raise ValueError(f"--ear {text!r}: wanted mel_spikes or cochlea and its options, as '{{type: mel_spikes}}': "
                          f"{' '.join(str(error).split())}") from None  # fmt: skip
 
 
