@@ -54,7 +54,8 @@ class CropPoolConfig(OperatorConfig):
         if self.to is None and not isinstance(self.crop, tuple):
             raise ValueError(f"{self.type} needs `to`, `crop: [x, y, width, height]` or both")
         if self.to is not None and (len(self.to) not in {len(upstream.shape), 3} or self._target(upstream)[0] != channels):
-            wanted = "[n] or [1, 1, n]" if len(upstream.shape) == 1 else f"[{channels}, height, width] (`polarity` folds channels)"
+            of_image = f"[{channels}, height, width] (`polarity` folds channels)"
+            wanted = "[n] or [1, 1, n]" if len(upstream.shape) == 1 else of_image
             raise ValueError(f"{self.type}: to must be {wanted} on {upstream}, got {list(self.to)}")
         if self.crop == "center" and len(upstream.shape) == 1:
             raise ValueError(f"{self.type}: crop: center needs height and width, got {upstream}; give [x, 0, width, 1]")
