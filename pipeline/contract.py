@@ -148,6 +148,9 @@ class ReplayConfig(SourceConfig):
         "fast", description="realtime, fast (as fast as the pipeline takes it), or a factor of real time"
     )
     gap_ms: float = Field(0.0, ge=0, description="pause between two episodes, in time of the stream; kept when paced")
+    spin_us: float = Field(
+        0.0, ge=0, description="time before a packet is due that is spent looking at the clock: on time to the us, for a whole core"
+    )
 
     @property
     def packet_us(self) -> int:

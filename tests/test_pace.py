@@ -85,6 +85,23 @@ def test_a_late_packet_is_caught_up_and_its_drift_reported() -> None:
     assert drift_ms["last"] == pytest.approx(0.0, abs=1e-6)
 
 
+def test_the_last_moments_before_a_packet_is_due_pass_in_looking_at_the_clock() -> None:
+    clock = Clock()
+    looks = 0
+
+    def look() -> float:
+        nonlocal looks
+        looks += 1
+        clock.now_s += 1e-5
+        return clock.now_s
+
+    paced = Pacer(PlainReplay(pace="realtime", spin_us=2000), clock.wait, look)
+    paced.await_due(Packet(0, 10_000))
+    assert clock.now_s - 100 == pytest.approx(0.010, abs=5e-5)
+    assert max(clock.waits) == pytest.approx(0.008, abs=5e-5)
+    assert looks >= 200
+
+
 def test_a_stop_during_the_wait_is_passed_on() -> None:
     stopped = Pacer(PlainReplay(pace="realtime"), lambda seconds: True, lambda: 0.0)
     assert stopped.await_due(Packet(0, 10_000))
