@@ -149,7 +149,7 @@ class ReplayConfig(SourceConfig):
     )
     gap_ms: float = Field(0.0, ge=0, description="pause between two episodes, in time of the stream; kept when paced")
     spin_us: float = Field(
-        0.0, ge=0, description="time before a packet is due that is spent looking at the clock: on time to the us, for a whole core"
+        0.0, ge=0, description="time before a packet is due that passes in looking at the clock: on time to the us, for a core"
     )
 
     @property

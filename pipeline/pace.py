@@ -17,8 +17,8 @@ class Pacer:
     """Waits until the end of a packet is due: begin of the replay + (stream time since) / pace. Never hands out before.
 
     Episodes follow each other, `gap_ms` apart; the due times of all are reckoned from the first packet, so no error adds up.
-    Drift is how much later than due a packet was handed out. An operating system wakes a process late by tens of microseconds, with
-    cold caches: the last `spin_us` before a packet is due pass in looking at the clock instead.
+    Drift is how much later than due a packet was handed out. An operating system wakes a process late by tens of microseconds,
+    with cold caches: the last `spin_us` before a packet is due pass in looking at the clock instead.
 
     clock: seconds, monotonic. wait(seconds) -> True when the run is to stop.
     """
