@@ -58,7 +58,7 @@ $(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python
 
 # Numba stores a compiled kernel together with those of other files that it calls, and looks at its own file alone to see
 # whether it is stale.
-$(FRESH): $(wildcard */kernels/*.py) | $(BIN)/python
+$(FRESH): $(wildcard */kernels/*.py) operators/lanes.py operators/vector_code.py | $(BIN)/python
 	@rm -f */kernels/__pycache__/*.nbi */kernels/__pycache__/*.nbc
 	@touch $@
 

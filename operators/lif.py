@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import math
 from collections.abc import Callable
@@ -90,7 +91,7 @@ class Law:
         self.restless = bool((self.ceiling <= 0).any())  # where the bias alone reaches the threshold
         self.bias = np.empty(0, np.float32) if spec.bias is None else padded(spec.bias, self.lanes, 0)
         event_mode = int(spec.tick_us is None)
-        self.modes = (self.tick_us, event_mode, int(spec.reset == "to_zero"), np.float32(0), padded(kernels.BITS, 32, 0))
+        self.modes = (self.tick_us, event_mode, int(spec.reset == "to_zero"), np.float32(0))
         rate = spec.tau_ms.astype(np.float64) * 1000 if event_mode else spec.decay().astype(np.float64)
         self.rate = rate[:1] if (rate == rate[0]).all() else padded(rate, self.lanes, 0)
         self.kept = np.empty((max(2, min(KEPT_TICKS, KEPT_ENTRIES // self.rate.size)), self.rate.size), np.float32)
@@ -118,10 +119,9 @@ def padded(values: np.ndarray, length: int, filler: float) -> np.ndarray:
 
 def aligned(shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
     """Zeros that begin at a line of the cache: loads of whole vectors then touch one line each."""
-    n_bytes = math.prod(shape) * dtype(0).itemsize
-    memory = np.zeros(n_bytes + ALIGNMENT, np.uint8)
-    begin = -memory.__array_interface__["data"][0] % ALIGNMENT
-    return memory[begin : begin + n_bytes].view(dtype).reshape(shape)
+    memory = np.zeros(math.prod(shape) * np.dtype(dtype).itemsize + ALIGNMENT, np.uint8)
+    begin = -ctypes.addressof(ctypes.c_char.from_buffer(memory.data)) % ALIGNMENT  # twice as fast as numpy's own ways
+    return np.ndarray(shape, dtype, memory, begin)
 
 
 def rows(weight: np.ndarray) -> np.ndarray:

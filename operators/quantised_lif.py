@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -34,8 +34,8 @@ class QuantisedLIFConfig(OperatorConfig):
     In: spikes, n_in units of any shape, times in us, on no tick or on one that divides the layer's.
     Out: spikes of shape (n_out,), stamped with the begin of their tick and given out in the packet that closes it.
     State: v float32 and sums int32, the open tick's n, both of n_out rounded up to 64. Cost: n_out additions of bytes an event,
-    n_out operations a tick with input. Memory: `bits` a weight in the file, scales aside (1 bit: 1/32 of float32), and a byte a
-    weight at work, n_out rounded up to 64.
+    n_out operations a tick with input. Memory: `bits` a weight in the file, scales aside, and at work, n_out rounded up to 64, a
+    bit a weight at 1 bit (1/32 of float32), else a byte.
     Errors: ValueError if the file is no model, the layer is not in it, its size or tick does not fit the stream, or on graded
     events.
 
@@ -80,19 +80,19 @@ class Law:
         from operators.kernels import lif, quantised_lif
 
         self.run_ticks: Callable[..., int] = quantised_lif.run_ticks
-        self.group = quantised_lif.GROUP
         self.rooms: list[tuple[np.ndarray, ...]] = []  # an operator takes one for a packet: new memory costs as much as a layer
         self.tick_us, self.operations = spec.tick_us, spec.n_out
         self.lanes = rounded_up(spec.n_out, LANES)
         self.n_out = self.lanes + quantised_lif.SLACK  # room that the kernel needs for one tick
-        self.codes = aligned((spec.n_in + 1, self.lanes), np.int8)
-        self.codes[:-1, : spec.n_out] = spec.codes()
+        self.codes = words(spec) if spec.bits == 1 else rows(spec)
+        self.of_sums: Any = np.int16 if spec.bits == 8 else np.int8
+        self.sums = (int(spec.bits == 1), MOST_EVENTS[spec.bits])
         self.scale, self.threshold = padded(spec.scale, self.lanes, 0), padded(spec.threshold, self.lanes, np.inf)
         rate = same_as_one(spec.decay()).astype(np.float64)
         self.rate = rate if rate.size == 1 else padded(rate, self.lanes, 0)
         self.kept = np.empty((KEPT_TICKS if rate.size == 1 else 2, self.rate.size), np.float32)
         lif.fill_kept(self.rate, 0, self.kept)
-        self.modes = (MOST_EVENTS[spec.bits], self.tick_us, int(spec.reset == "to_zero"), np.float32(0), padded(lif.BITS, 32, 0))
+        self.modes = (self.tick_us, int(spec.reset == "to_zero"))
 
     def start(self) -> State:
         memory = aligned((2, self.lanes))
@@ -100,13 +100,30 @@ class Law:
 
     def run(self, held: State, clock: np.ndarray, events: Events, room: Events) -> int:
         memory = self.rooms.pop() if self.rooms else self.room()
-        n = self.run_ticks(held["v"], memory[0], held["sums"], clock, self.codes, self.scale, self.threshold, self.rate,
-                           self.kept, *self.modes, events.t_us, events.unit, *memory[1:], room.t_us, room.unit)
+        n = self.run_ticks(held["v"], held["sums"], clock, self.codes, memory[0], *self.sums, self.scale, self.threshold,
+                           self.rate, self.kept, *self.modes, events.t_us, events.unit, *memory[1:], room.t_us, room.unit)
         self.rooms.append(memory)
         return int(n)
 
     def room(self) -> tuple[np.ndarray, ...]:
-        """What the kernel works in: sums of a tick, all 0 before and after; the units that it picked; masks, and their times."""
-        few = aligned((self.lanes,), np.int8 if self.modes[0] < 128 else np.int16)
-        picked, fired = np.empty(self.group, np.uint32), np.empty((MASKS, self.lanes // 64), np.uint64)
-        return few, picked, fired, np.empty(MASKS, np.int64)
+        """What the kernel works in: sums of a tick, all 0 before and after; masks of spikes, and their times."""
+        few = aligned((self.lanes,), self.of_sums)
+        return few, np.empty((MASKS, self.lanes // 64), np.uint64), np.empty(MASKS, np.int64)
+
+
+def words(spec: QuantisedLIFSpec) -> np.ndarray:
+    """The signs of 64 units, or of 128 where their number is a multiple, as operators/lanes.py has them; a last row of zeros."""
+    n_bytes = rounded_up(spec.n_out, LANES) // 8
+    packed = np.zeros((spec.n_in + 1, n_bytes), np.uint8)
+    packed[:-1, : spec.packed.shape[1]] = spec.packed
+    signs = packed.view("<u8").astype(np.uint64)
+    if signs.shape[1] % 2:
+        return np.ascontiguousarray(signs.T)
+    return np.ascontiguousarray(signs.reshape(spec.n_in + 1, -1, 2).transpose(1, 0, 2))
+
+
+def rows(spec: QuantisedLIFSpec) -> np.ndarray:
+    """(n_in + 1, lanes) int8: the codes as operators/lanes.py has them, and a last row of zeros."""
+    array = aligned((spec.n_in + 1, rounded_up(spec.n_out, LANES)), np.int8)
+    array[:-1, : spec.n_out] = spec.codes()
+    return array

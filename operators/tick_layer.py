@@ -7,8 +7,7 @@ and a `Law`. What has to do with packets stands in this file alone.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -19,8 +18,7 @@ from pipeline.packet import NO_TIMES, NO_UNITS, NO_VALUES, Packet
 LEAST_ROOM = 8192  # spikes that the output buffers take at least
 
 
-@dataclass(frozen=True)
-class Events:
+class Events(NamedTuple):
     """The events of a packet: t_us (n,) int64, unit (n,) uint32, value (n,) float32, or (0,) where all are spikes."""
 
     t_us: np.ndarray
@@ -111,22 +109,23 @@ class TickLayer:
         parts = self._run(Events(t_us, unit, NO_VALUES if value is None else value), stop)
         if not parts:
             return self._empty(begin_us, end_us)
-        columns = zip(*parts, strict=True)
-        out_t_us, out_unit, out_value = (np.concatenate(column) if len(parts) > 1 else column[0] for column in columns)
-        return Packet(begin_us, end_us, out_t_us, out_unit, out_value if self._law.graded else None)
+        if len(parts) > 1:
+            parts = [tuple(np.concatenate(column) for column in zip(*parts, strict=True))]
+        return Packet(begin_us, end_us, parts[0][0], parts[0][1], parts[0][2] if self._law.graded else None)
 
-    def _run(self, events: Events, stop: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """The spikes of the ticks before `stop`: t_us, unit and value, a roomful each."""
+    def _run(self, events: Events, stop: int) -> list[tuple[np.ndarray, ...]]:
+        """The spikes of the ticks before `stop`: t_us, unit and, where graded, value; a roomful each."""
         law, clock = self._law, self._clock
         room = self._rooms.pop() if self._rooms else self._new_room()
+        columns = (room.t_us, room.unit, room.value) if law.graded else (room.t_us, room.unit)
         clock[STOP], clock[CURSOR] = stop, 0
-        parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        parts: list[tuple[np.ndarray, ...]] = []
         full = True
         while full:
             n = law.run(self._held, clock, events, room)
             full = n + law.n_out > room.t_us.shape[0]
             if n:
-                parts.append((room.t_us[:n].copy(), room.unit[:n].copy(), room.value[:n].copy()))
+                parts.append(tuple(column[:n].copy() for column in columns))
                 self._spikes += n
         self._rooms.append(room)
         self._pending = bool(clock[OPEN] or clock[UNSETTLED])

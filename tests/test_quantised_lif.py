@@ -39,7 +39,7 @@ def play(spec, episode, cuts_us=()):
 
 @settings(deadline=None, derandomize=True, max_examples=80)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(BITS), st.sampled_from(["subtract", "to_zero"]), st.booleans(),
-       st.sampled_from([1, 5, 64, 66]), st.lists(st.integers(700, 30_000), max_size=6))  # fmt: skip
+       st.sampled_from([1, 5, 64, 66, 130]), st.lists(st.integers(700, 30_000), max_size=6))  # fmt: skip
 def test_it_equals_the_plain_truth_bit_for_bit(seed, bits, reset, one_tau, n_out, cuts_us):
     rng = np.random.default_rng(seed)
     spec = random_spec(rng, bits, 7, n_out, 20.0 if one_tau else rng.choice([0.0, 0.3, 20, np.inf], n_out), reset)

@@ -8,7 +8,7 @@ those of up to `fired.shape[0]` ticks become spikes together (kernels/spike_mask
 v (lanes,) float32: the membranes, edited; lanes is n_out rounded up to 64. clock (5,) int64, edited: the last tick begun, whether
 it is open, whether some v >= ceiling after the one before, the first tick not to close, the next event.
 weight (n_in + 1, columns) float32: columns is n_out rounded up to 32, the last row -0.0. threshold, ceiling (lanes,) float32: inf
-behind n_out. bias (lanes,) float32, or (0,) for none. rate, kept: see decay_by. zero: 0. bits (32,) uint32: 2^c.
+behind n_out. bias (lanes,) float32, or (0,) for none. rate, kept: see decay_by. zero: 0.
 t_us, unit, value (n,): the events; value (0,) for spikes. fired (ticks, lanes / 64) uint64, fired_us (ticks,) int64: working
 memory. out_t_us, out_unit: what comes out, with SLACK entries behind that may be written to.
 """
@@ -23,13 +23,14 @@ import numpy as np
 from numba import njit
 
 from operators.kernels.clock import CURSOR, LAST, MATRIX, OPEN, READ_F4, READ_F8, READ_I8, READ_U4, STOP, UNSETTLED
-from operators.kernels.spike_masks import BITS, SLACK, set_masks, write_spikes
+from operators.kernels.spike_masks import SLACK, write_spikes
+from operators.lanes import fired_mask
 
-__all__ = ["BITS", "SLACK", "fill_kept", "run_ticks"]
+__all__ = ["SLACK", "fill_kept", "run_ticks"]
 
 SIGNATURE = (
     f"int64(float32[::1], int64[::1], {MATRIX}, {READ_F4}, {READ_F4}, {READ_F4}, {READ_F8}, {MATRIX}, int64, int64, int64, "
-    f"float32, {READ_U4}, {READ_I8}, {READ_U4}, {READ_F4}, uint64[:, ::1], int64[::1], int64[::1], uint32[::1])"
+    f"float32, {READ_I8}, {READ_U4}, {READ_F4}, uint64[:, ::1], int64[::1], int64[::1], uint32[::1])"
 )
 
 
@@ -110,7 +111,7 @@ def settle(v, threshold, ceiling, to_zero):
 
 
 @njit(SIGNATURE, cache=True)
-def run_ticks(v, clock, weight, threshold, ceiling, bias, rate, kept, tick_us, event_mode, to_zero, zero, bits,
+def run_ticks(v, clock, weight, threshold, ceiling, bias, rate, kept, tick_us, event_mode, to_zero, zero,
               t_us, unit, value, fired, fired_us, out_t_us, out_unit):  # fmt: skip
     """Takes in all events, runs the ticks before clock[STOP] and writes their spikes, sorted by (t, unit); returns how many.
 
@@ -178,7 +179,8 @@ def run_ticks(v, clock, weight, threshold, ceiling, bias, rate, kept, tick_us, e
         at, to_reset = to, False
         if last >= stop:
             break
-        set_masks(v, threshold, bits, fired, ticks)
+        for w in range(fired.shape[1]):
+            fired[ticks, w] = fired_mask(v, threshold, w)
         fired_us[ticks] = last * tick_us
         ticks, open_, to_reset = ticks + 1, 0, True
         if ticks == most:

@@ -1,15 +1,16 @@
 """The kernel of quantised_lif: runs the ticks of leaky integrate-and-fire neurons whose weights are small whole numbers.
 
-It is the kernel of lif with rows of bytes: a row is a quarter of the loads, and what a tick adds up is a whole number, so the
-order of additions is free. The units of a tick are picked sixteen at a time by comparisons instead of jumps; eight rows are added
-in one pass over `few`, sums of bytes (8 bits: of two bytes) in blocks of 64, a length that is known and so becomes one vector;
-the pass that closes a tick resets, decays, and adds them times the scale.
+64 units at a time, or 128 (operators/lanes.py): what a tick adds up stays in registers, a byte a unit (8 bits: two), and at 1 bit
+comes straight from packed weights; one pass decays, adds it times the scale, compares and resets. It is a whole number, so the
+order of additions is free. The events of a tick are found sixteen at a time, by comparisons instead of jumps, and their rows are
+added sixteen at a time, where they are cheap whether there are as many or not.
 
-v (lanes,) float32, few (lanes,) int8 or int16 and sums (lanes,) int32, edited: the membranes; the sums of the events that are
-being added, 0 before and after; what a tick that is not closed, or has more than most_events events, has added up before. lanes
-is n_out rounded up to 64. clock (5,) int64, edited: see kernels/lif.py. codes (n_in + 1, lanes) int8: the last row zeros. scale,
-threshold (lanes,) float32: 0 and inf behind n_out. most_events: how many codes fit into an entry of `few`. picked (GROUP,) u4,
-fired (ticks, lanes / 64) uint64: working memory. rate, kept, zero, bits, fired_us, out_t_us, out_unit: as in kernels/lif.py.
+v (lanes,) float32 and sums (lanes,) int32, edited: the membranes; what a tick that is not closed, or has more than most_events
+events, has added up before. lanes is n_out rounded up to 64. clock (5,) int64, edited: see kernels/lif.py.
+codes: int8 or uint64, see operators/lanes.py; ones: how much is to be taken off for each event, 1 for codes of 1 bit, which are
+-1 or 1, else 0. few (lanes,) int8 or int16: working memory, 0 before and after, of the type that a tick's sums have; most_events:
+how many codes fit into it. scale, threshold (lanes,) float32: 0 and inf behind n_out. fired (ticks, lanes / 64) uint64: working
+memory. rate, kept, fired_us, out_t_us, out_unit: as in kernels/lif.py.
 """
 
 # numba stores the kernels that call these together with them: after an edit here, remove the __pycache__ folders.
@@ -20,38 +21,46 @@ import numpy as np
 from numba import njit
 
 from operators.kernels.clock import CURSOR, LAST, MATRIX, OPEN, READ_F4, READ_F8, READ_I8, READ_U4, STOP, UNSETTLED
-from operators.kernels.lif import decay_by, keep_of_all, reset, settle
-from operators.kernels.spike_masks import SLACK, set_masks, write_spikes
+from operators.kernels.lif import decay_by, keep_of_all
+from operators.kernels.spike_masks import SLACK, write_spikes
+from operators.lanes import SIXTEEN, add_row, add_sixteen, all_lanes, columns_of, early, fired_mask, put_aside, step, taken
 
-__all__ = ["GROUP", "SLACK", "run_ticks"]
+__all__ = ["SLACK", "run_ticks"]
 
-GROUP = 16  # events that are picked at a time
-READ_I1 = "Array(int8, 2, 'C', readonly=True)"
+BYTES, WORDS, PAIRS = (f"Array({of}, 'C', readonly=True)" for of in ("int8, 2", "uint64, 2", "uint64, 3"))
 SIGNATURE = (
-    f"int64(float32[::1], {{few}}[::1], int32[::1], int64[::1], {READ_I1}, {READ_F4}, {READ_F4}, {READ_F8}, {MATRIX}, int64, "
-    f"int64, int64, float32, {READ_U4}, {READ_I8}, {READ_U4}, uint32[::1], uint64[:, ::1], int64[::1], int64[::1], uint32[::1])"
+    f"int64(float32[::1], int32[::1], int64[::1], {{codes}}, {{few}}, int64, int64, {READ_F4}, {READ_F4}, {READ_F8}, {MATRIX}, "
+    f"int64, int64, {READ_I8}, {READ_U4}, uint64[:, ::1], int64[::1], int64[::1], uint32[::1])"
 )
+KINDS = ((WORDS, "int8[::1]"), (PAIRS, "int8[::1]"), (BYTES, "int8[::1]"), (BYTES, "int16[::1]"))
 
 
-@njit(["void(int32[::1], int8[::1])", "void(int32[::1], int16[::1])"], cache=True)
-def put_aside(sums, few):
-    """sums <- sums + few; few <- 0."""
-    for j in range(few.shape[0]):
-        sums[j] += few[j]
-        few[j] = 0
+@njit([f"void(int32[::1], {codes}, {few}, int64, {READ_U4}, int64, int64)" for codes, few in KINDS], cache=True)
+def add_aside(sums, codes, few, ones, unit, at, held):
+    """sums <- sums + the rows of unit[at:at + held]."""
+    for block in range(sums.shape[0] // columns_of(codes)):
+        some = all_lanes(few, codes, -ones * held)
+        for first in range(0, held, SIXTEEN):
+            if at + first + SIXTEEN <= unit.shape[0]:
+                some = add_sixteen(some, codes, block, unit, at + first, held - first)
+            else:
+                for k in range(at + first, at + held):
+                    some = add_row(some, codes, block, unit[k])
+        put_aside(some, sums, block)
 
 
-@njit(f"void(float32[::1], int32[::1], {READ_F4})", cache=True)
-def add_sums(v, sums, scale):
-    """v <- v + scale sums; sums <- 0."""
-    for j in range(v.shape[0]):
-        v[j] += scale[j] * np.float32(sums[j])
-        sums[j] = 0
+@njit(f"int64(float32[::1], {READ_F4})", cache=True)
+def any_fires(v, threshold):
+    """Whether some v >= threshold."""
+    found = np.uint64(0)
+    for block in range(v.shape[0] // 64):
+        found |= fired_mask(v, threshold, block)
+    return np.int64(found != 0)
 
 
-@njit([SIGNATURE.format(few="int8"), SIGNATURE.format(few="int16")], cache=True)
-def run_ticks(v, few, sums, clock, codes, scale, threshold, rate, kept, most_events, tick_us, to_zero, zero, bits,
-              t_us, unit, picked, fired, fired_us, out_t_us, out_unit):  # fmt: skip
+@njit([SIGNATURE.format(codes=codes, few=few) for codes, few in KINDS], cache=True)
+def run_ticks(v, sums, clock, codes, few, ones, most_events, scale, threshold, rate, kept, tick_us, to_zero,
+              t_us, unit, fired, fired_us, out_t_us, out_unit):  # fmt: skip
     """Takes in all events, runs the ticks before clock[STOP] and writes their spikes, sorted by (t, unit); returns how many.
 
     At tick k, m ticks after the last one run: v <- v d^m + scale (sum of codes[i] over this tick's events); where v >= threshold
@@ -59,72 +68,57 @@ def run_ticks(v, few, sums, clock, codes, scale, threshold, rate, kept, most_eve
     tick before it. Tick clock[STOP] is not closed yet: v has decayed, its events are added up in `sums`.
     """
     last, open_, unsettled, stop, at = clock[LAST], clock[OPEN], clock[UNSETTLED], clock[STOP], clock[CURSOR]
-    n, lanes, room, none = t_us.shape[0], v.shape[0], out_t_us.shape[0] - SLACK, np.uint32(codes.shape[0] - 1)
-    blocks, written, ticks, to_reset = lanes // 64, 0, 0, 0
+    n, lanes, room = t_us.shape[0], v.shape[0], out_t_us.shape[0] - SLACK
+    blocks, by_row, one, written, ticks, closed = lanes // columns_of(codes), ones == 0, np.float32(1), 0, 0, 0
     most = min(fired.shape[0], room // lanes)
     while most > 0 and at >= 0:  # it always is: asking tells the compiler that it indexes from the front
         m, slow = 0, open_
         if not open_:
             tick = last + 1
             if at == n or t_us[at] >= (tick + 1) * tick_us:
-                if to_reset:
-                    unsettled, to_reset = settle(v, threshold, threshold, to_zero), 0
+                if closed:
+                    unsettled, closed = any_fires(v, threshold), 0
                 tick = tick if unsettled else t_us[at] // tick_us if at < n else stop
                 if tick >= stop and (at == n or t_us[at] >= (tick + 1) * tick_us):
                     break
             m, last, open_, unsettled = tick - last, tick, 1, 0
-        end_us, held, count, slow = (last + 1) * tick_us, 0, GROUP, slow or last >= stop
-        while count == GROUP:
-            count = 0
-            if at + GROUP <= n:
-                first = np.uint64(at)
-                for c in range(GROUP):
-                    count += int(t_us[first + np.uint64(c)] < end_us)
-                for c in range(GROUP):
-                    picked[c] = unit[first + np.uint64(c)] if c < count else none
-            else:
-                picked[:] = none
-                while count < GROUP and at + count < n and t_us[at + count] < end_us:
-                    picked[count] = unit[at + count]
-                    count += 1
-            if held + GROUP > most_events:
-                put_aside(sums, few)
-                held, slow = 0, 1
-            for half in range(0, count, 8):
-                a, b, c, d = picked[half], picked[half + 1], picked[half + 2], picked[half + 3]
-                e, f, g, h = picked[half + 4], picked[half + 5], picked[half + 6], picked[half + 7]
-                for block in range(blocks):
-                    for lane in range(64):
-                        j = 64 * block + lane
-                        four = few[j] + codes[a, j] + codes[b, j] + codes[c, j] + codes[d, j]
-                        few[j] = four + codes[e, j] + codes[f, j] + codes[g, j] + codes[h, j]
-            held += count
+        begin, count, end_us, slow = at, SIXTEEN, (last + 1) * tick_us, slow or last >= stop or rate.shape[0] > 1
+        while count == SIXTEEN:
+            if at - begin + SIXTEEN > most_events:
+                add_aside(sums, codes, few, ones, unit, begin, at - begin)
+                begin, slow = at, 1
+            count = early(t_us, at, end_us)
             at += count
-        if slow or rate.shape[0] > 1:
-            put_aside(sums, few)
+        held = at - begin
+        if slow or begin + held + SIXTEEN > n:
+            add_aside(sums, codes, few, ones, unit, begin, held)
             if m > 0:
-                if to_reset:
-                    reset(v, threshold, to_zero)
                 decay_by(m, v, scale[:0], rate, kept, 0)
             if last >= stop:
-                to_reset = 0
+                closed = 0
                 break
-            add_sums(v, sums, scale)
+            for block in range(blocks):
+                step(taken(sums, codes, block), v, block, scale, threshold, one, to_zero, fired, ticks)
+        elif by_row and held > SIXTEEN:  # rows do not fit into the cache: one after the other, as they lie in memory
+            keep = keep_of_all(m, rate, kept, 0)
+            for first in range(0, held, SIXTEEN):
+                for block in range(blocks):
+                    put_aside(add_sixteen(all_lanes(few, codes, 0), codes, block, unit, begin + first, held - first), few, block)
+            for block in range(blocks):
+                step(taken(few, codes, block), v, block, scale, threshold, keep, to_zero, fired, ticks)
         else:
             keep = keep_of_all(m, rate, kept, 0)
             for block in range(blocks):
-                for lane in range(64):
-                    j = 64 * block + lane
-                    after = (zero if to_zero else v[j] - threshold[j]) if to_reset and v[j] >= threshold[j] else v[j]
-                    v[j] = after * keep + scale[j] * np.float32(few[j])
-                    few[j] = 0
-        set_masks(v, threshold, bits, fired, ticks)
+                some = all_lanes(few, codes, -ones * held)
+                for first in range(0, held, SIXTEEN):
+                    some = add_sixteen(some, codes, block, unit, begin + first, held - first)
+                step(some, v, block, scale, threshold, keep, to_zero, fired, ticks)
         fired_us[ticks] = last * tick_us
-        ticks, open_, to_reset = ticks + 1, 0, 1
+        ticks, open_, closed = ticks + 1, 0, 1
         if ticks == most:
             written, ticks = write_spikes(fired, fired_us, ticks, out_t_us, out_unit, written), 0
             most = min(fired.shape[0], (room - written) // lanes)
-    if to_reset:
-        unsettled = settle(v, threshold, threshold, to_zero)
+    if closed:
+        unsettled = any_fires(v, threshold)
     clock[LAST], clock[OPEN], clock[UNSETTLED], clock[CURSOR] = last, open_, unsettled, at
     return write_spikes(fired, fired_us, ticks, out_t_us, out_unit, written)
