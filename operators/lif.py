@@ -13,7 +13,7 @@ from pydantic import Field
 
 from operators.model_layer import check_input, load_layer, read_layer
 from pipeline.contract import FilePath, OperatorConfig, State
-from pipeline.layer_spec import LIFSpec
+from pipeline.layer_spec import LIFSpec, QuantisedLIFSpec
 from pipeline.packet import NO_TIMES, NO_UNITS, NO_VALUES, Format, Packet
 
 LAST, OPEN, UNSETTLED, STOP, CURSOR = range(5)  # the entries of the kernel's clock
@@ -135,7 +135,7 @@ def rows(weight: np.ndarray) -> np.ndarray:
     return array
 
 
-def ceiling(spec: LIFSpec) -> np.ndarray:
+def ceiling(spec: LIFSpec | QuantisedLIFSpec) -> np.ndarray:
     """(n_out,) float32: no neuron below this can reach its threshold without input; -inf where the bias alone drives it there.
 
     In silence v moves from where it is towards r = b / (1 - d) and never beyond, so max(v, r) < threshold is the bound. With a

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from operators.lif import KEPT_TICKS, LANES, MASKS, aligned, out_format, padded, rounded_up
+from operators.lif import KEPT_TICKS, LANES, MASKS, aligned, ceiling, out_format, padded, rounded_up
 from operators.model_layer import check_input, load_layer, read_layer
 from operators.synaptic_delay import same_as_one
 from operators.tick_layer import Events, TickLayer, operators_of
@@ -24,12 +24,12 @@ class QuantisedLIFConfig(OperatorConfig):
 
     At every tick, in this order, tick k holding the events of [k tick, (k+1) tick):
 
-        n = sum of code[i] over the tick's spikes i, a whole number;  v <- d v + scale n          d = exp(-tick / tau)
+        n = sum of code[i] over the tick's spikes i, a whole number;  v <- d v + b + scale n      d = exp(-tick / tau)
         where v >= threshold: a spike at k tick, and v <- v - threshold (reset: subtract) or v <- 0 (reset: to_zero)
 
     It is the law of lif for the weights scale code, but that the scale multiplies the whole sum once: so the result does not
     depend on the order of a tick's spikes, and is that of scale (x @ code) to the bit. A gap of m ticks is one step with
-    float32(float64(d)**m).
+    float32(float64(d)**m). Event mode (tick none), and a bias b that may make a neuron fire in silence: as in lif.
 
     In: spikes, n_in units of any shape, times in us, on no tick or on one that divides the layer's.
     Out: spikes of shape (n_out,), stamped with the begin of their tick and given out in the packet that closes it.
@@ -73,7 +73,7 @@ def make(spec: QuantisedLIFSpec, upstream: Format) -> Callable[[State | None], T
 class Law:
     """The arrays of the spec as the kernel takes them, and its working memory."""
 
-    graded, restless = False, False
+    graded = False
     tail_ticks = 0
 
     def __init__(self, spec: QuantisedLIFSpec) -> None:
@@ -81,18 +81,21 @@ class Law:
 
         self.run_ticks: Callable[..., int] = quantised_lif.run_ticks
         self.rooms: list[tuple[np.ndarray, ...]] = []  # an operator takes one for a packet: new memory costs as much as a layer
-        self.tick_us, self.operations = spec.tick_us, spec.n_out
+        self.tick_us, self.operations, event_mode = spec.tick_us or 1, spec.n_out, int(spec.tick_us is None)
         self.lanes = rounded_up(spec.n_out, LANES)
         self.n_out = self.lanes + quantised_lif.SLACK  # room that the kernel needs for one tick
         self.codes = words(spec) if spec.bits == 1 else rows(spec)
         self.of_sums: Any = np.int16 if spec.bits == 8 else np.int8
         self.sums = (int(spec.bits == 1), MOST_EVENTS[spec.bits])
         self.scale, self.threshold = padded(spec.scale, self.lanes, 0), padded(spec.threshold, self.lanes, np.inf)
-        rate = same_as_one(spec.decay()).astype(np.float64)
+        self.ceiling = padded(ceiling(spec), self.lanes, np.inf)
+        self.restless = bool((self.ceiling <= 0).any())  # where the bias alone reaches the threshold
+        self.bias = np.empty(0, np.float32) if spec.bias is None else padded(spec.bias, self.lanes, 0)
+        rate = same_as_one(spec.tau_ms.astype(np.float64) * 1000 if event_mode else spec.decay().astype(np.float64))
         self.rate = rate if rate.size == 1 else padded(rate, self.lanes, 0)
         self.kept = np.empty((KEPT_TICKS if rate.size == 1 else 2, self.rate.size), np.float32)
-        lif.fill_kept(self.rate, 0, self.kept)
-        self.modes = (self.tick_us, int(spec.reset == "to_zero"))
+        lif.fill_kept(self.rate, event_mode, self.kept)
+        self.modes = (self.tick_us, event_mode, int(spec.reset == "to_zero"))
 
     def start(self) -> State:
         memory = aligned((2, self.lanes))
@@ -101,7 +104,8 @@ class Law:
     def run(self, held: State, clock: np.ndarray, events: Events, room: Events) -> int:
         memory = self.rooms.pop() if self.rooms else self.room()
         n = self.run_ticks(held["v"], held["sums"], clock, self.codes, memory[0], *self.sums, self.scale, self.threshold,
-                           self.rate, self.kept, *self.modes, events.t_us, events.unit, *memory[1:], room.t_us, room.unit)
+                           self.ceiling, self.bias, self.rate, self.kept, *self.modes, events.t_us, events.unit, *memory[1:],
+                           room.t_us, room.unit)
         self.rooms.append(memory)
         return int(n)
 

@@ -225,6 +225,7 @@ OPERATORS = [
     OperatorExample({"type": "quantised_conv_lif", "model": MODEL, "layer": "conv_one_bit"}, misfit=SOUND),
     OperatorExample({"type": "quantised_lif", "model": MODEL, "layer": "one_bit"}, misfit=SOUND),
     OperatorExample({"type": "quantised_lif", "model": MODEL, "layer": "four_bits"}, HIDDEN, misfit=DVS),
+    OperatorExample({"type": "quantised_lif", "model": MODEL, "layer": "one_bit_events"}, HIDDEN, misfit=DVS),
     OperatorExample({"type": "rate_limit", "max_rate_hz": 3000, "burst": 5}),
     OperatorExample({"type": "rate_limit", "max_rate_hz": 0.5, "burst": 30}, SOUND),
     OperatorExample({"type": "readout", "model": MODEL, "layer": "count"}, HIDDEN, misfit=DVS),
@@ -384,9 +385,10 @@ def decision_packets() -> tuple[Packet, ...]:
     return tuple(packets)
 
 
-def quantised(weight: np.ndarray, bits: int, tau_ms: np.ndarray, reset: Reset = "subtract") -> QuantisedLIFSpec:
+def quantised(weight: np.ndarray, bits: int, tau_ms: np.ndarray, tick_us: int | None = 1000, reset: Reset = "subtract",
+              bias: np.ndarray | None = None) -> QuantisedLIFSpec:  # fmt: skip
     codes, scale = quantise(weight, bits)
-    return QuantisedLIFSpec(pack(codes, bits), scale, tau_ms, np.array(1.0), bits, 1000, reset)
+    return QuantisedLIFSpec(pack(codes, bits), scale, tau_ms, np.array(1.0), bits, tick_us, reset, bias)
 
 
 def one_bit_convolution(rng: np.random.Generator) -> QuantisedConvLIFSpec:
@@ -433,7 +435,8 @@ def model() -> Model:
         "softmax_sum": ReadoutSpec("softmax_sum", NAMES, score, rng.normal(0, 0.1, 3), tau_ms=tau_ms[:3], tick_us=2000),
         "conv_one_bit": one_bit_convolution(np.random.default_rng(9)),
         "one_bit": quantised(wide, 1, long_ms),
-        "four_bits": quantised(narrow, 4, tau_ms, reset="to_zero"),
+        "four_bits": quantised(narrow, 4, tau_ms, reset="to_zero", bias=np.linspace(-0.1, 0.1, 12)),
+        "one_bit_events": quantised(narrow, 1, tau_ms, None),
         "smoothed": MPSLIFSpec(wide, tau_ms, one, 0.4, 1700),
         "smoothed_sound": MPSLIFSpec(2 * narrow, short_ms, one, 0.2, 1000),
         "recurrent": RecurrentLIFSpec(wide, narrow, rng.integers(0, 20, 12) * 1700, tau_ms, one, 1700, "to_zero"),

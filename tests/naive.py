@@ -13,7 +13,7 @@ from operator import add
 
 import numpy as np
 
-from pipeline.layer_spec import DelaySpec, LIFSpec, ReadoutSpec, TimeBinsSpec
+from pipeline.layer_spec import DelaySpec, LIFSpec, QuantisedLIFSpec, ReadoutSpec, TimeBinsSpec
 from pipeline.packet import Packet
 
 f32 = np.float32
@@ -59,7 +59,7 @@ def lif(spec: LIFSpec, episode: Packet) -> tuple[list[tuple[int, int]], list[np.
         last = tick
 
 
-def silent_ticks(spec: LIFSpec, j: int, v: np.float32, m: int) -> np.float32:
+def silent_ticks(spec: LIFSpec | QuantisedLIFSpec, j: int, v: np.float32, m: int) -> np.float32:
     """v d^m + b (1 - d^m) / (1 - d)"""
     if spec.tick_us is None:
         tau_us = float(spec.tau_ms[j]) * 1000
@@ -72,7 +72,7 @@ def silent_ticks(spec: LIFSpec, j: int, v: np.float32, m: int) -> np.float32:
     return v * f32(d**m) + f32(b * grown)
 
 
-def silence_ceiling(spec: LIFSpec, j: int) -> float:
+def silence_ceiling(spec: LIFSpec | QuantisedLIFSpec, j: int) -> float:
     """Below this, max(v, b / (1 - d)) < threshold, with a margin for rounding: silence cannot make neuron j fire."""
     threshold = float(spec.threshold[j])
     if spec.bias is None or spec.bias[j] == 0:

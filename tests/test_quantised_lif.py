@@ -21,10 +21,10 @@ def codes_of(rng, bits, shape):
     return np.where(codes == 0, 1, codes) if bits == 1 else codes
 
 
-def random_spec(rng, bits, n_in=7, n_out=5, tau_ms=20.0, reset="subtract"):
+def random_spec(rng, bits, n_in=7, n_out=5, tau_ms=20.0, reset="subtract", tick_us=1000, bias=None):
     codes = codes_of(rng, bits, (n_in, n_out))
     scale = rng.uniform(0.2, 0.6, n_out) / GREATEST[bits]
-    return QuantisedLIFSpec(pack(codes, bits), scale, tau_ms, 1.0, bits, 1000, reset)
+    return QuantisedLIFSpec(pack(codes, bits), scale, tau_ms, 1.0, bits, tick_us, reset, bias)
 
 
 def random_episode(rng, n_in, n, length_us=30_000):
@@ -39,10 +39,13 @@ def play(spec, episode, cuts_us=()):
 
 @settings(deadline=None, derandomize=True, max_examples=80)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(BITS), st.sampled_from(["subtract", "to_zero"]), st.booleans(),
-       st.sampled_from([1, 5, 64, 66, 130]), st.lists(st.integers(700, 30_000), max_size=6))  # fmt: skip
-def test_it_equals_the_plain_truth_bit_for_bit(seed, bits, reset, one_tau, n_out, cuts_us):
+       st.sampled_from(["tick", "tick", "bias", "event mode"]), st.sampled_from([1, 5, 64, 66, 130]),
+       st.lists(st.integers(700, 30_000), max_size=6))  # fmt: skip
+def test_it_equals_the_plain_truth_bit_for_bit(seed, bits, reset, one_tau, kind, n_out, cuts_us):
     rng = np.random.default_rng(seed)
-    spec = random_spec(rng, bits, 7, n_out, 20.0 if one_tau else rng.choice([0.0, 0.3, 20, np.inf], n_out), reset)
+    tau_ms = 20.0 if one_tau else rng.choice([0.0, 0.3, 20, np.inf], n_out)
+    bias = rng.choice([-0.1, 0, 0.01, 0.2], n_out) if kind == "bias" else None
+    spec = random_spec(rng, bits, 7, n_out, tau_ms, reset, None if kind == "event mode" else 1000, bias)
     episode = random_episode(rng, 7, int(rng.integers(0, 300)))
     spikes, v = truth(spec, episode)
     ours, our_v = play(spec, episode, cuts_us)
@@ -101,7 +104,7 @@ def test_a_model_file_keeps_it(tmp_path):
     ({"packed": np.zeros((7, 2), np.uint8)}, r"uint8 of shape \(n_in, 1\) for 5 units of 1 bits"),
     ({"packed": np.full((7, 1), 255, np.uint8)}, "bits behind the last unit"),
     ({"scale": np.zeros(5)}, "scale must be above 0"),
-    ({"tick_us": None}, "needs a tick"),
+    ({"tick_us": None, "bias": np.ones(5)}, "event mode .* has none"),
 ])  # fmt: skip
 def test_a_spec_that_cannot_be_is_refused(change, complaint):
     good = {"packed": np.zeros((7, 1), np.uint8), "scale": np.ones(5), "tau_ms": 1.0, "threshold": 1.0, "bits": 1}
@@ -144,6 +147,30 @@ def test_torch_computing_scale_times_x_at_codes_gives_the_same_spikes_and_nothin
         assert our_v.tobytes() == v.numpy().tobytes()
         module = build(spec, 1000).eval()(x)[:, 0].nonzero()
         assert [(k * 1000, j) for k, j in module.tolist()] == ours
+
+
+def test_a_bias_drives_the_torch_module_as_it_does_the_operator():
+    pytest.importorskip("torch")
+    from trainer.layers import build
+    from trainer.parity import binned
+
+    rng = np.random.default_rng(6)
+    spec = random_spec(rng, 1, 12, 20, rng.uniform(2, 30, 20), bias=rng.uniform(-0.1, 0.2, 20))
+    episode = Packet(0, 200_000, np.sort(rng.integers(0, 200, 900)) * 1000, rng.integers(0, 12, 900).astype(np.uint32))
+    module = build(spec, 1000)
+    ours = play(spec, episode)[0]
+    assert [(k * 1000, j) for k, j in module.eval()(binned(episode, 1000, 12))[:, 0].nonzero().tolist()] == ours
+    assert module.spec().bias.tobytes() == spec.bias.tobytes()
+
+
+def test_a_recipe_keeps_the_bias_of_the_float_layer_that_it_starts_from():
+    pytest.importorskip("torch")
+    from trainer.recipe_quantised import QuantisedLIFLayer
+
+    plain = LIFSpec(np.random.default_rng(0).normal(size=(6, 5)), 20.0, 1.0, 1000, bias=np.linspace(-0.1, 0.1, 5))
+    spec, options = QuantisedLIFLayer(name="hidden", units=5).quantised(plain, {})
+    assert spec.bias.tobytes() == plain.bias.tobytes()
+    assert options["weight"] is plain.weight
 
 
 @pytest.mark.parametrize("bits", BITS)

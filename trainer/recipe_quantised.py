@@ -31,12 +31,10 @@ class QuantisedLIFLayer(LIFLayer):
 
     def quantised(self, plain: LIFSpec, options: dict[str, Any]) -> Begun:
         """The layer that starts from the float weights of `plain`."""
-        if plain.bias is not None:
-            raise ValueError(f"a quantised_lif layer has no bias: layer {self.name!r} cannot start from one that has")
         assert plain.tick_us is not None, "trained on a tick"
         codes, scale = quantise(plain.weight, self.bits)
         packed = pack(codes, self.bits)
-        spec = QuantisedLIFSpec(packed, scale, plain.tau_ms, plain.threshold, self.bits, plain.tick_us, plain.reset)
+        spec = QuantisedLIFSpec(packed, scale, plain.tau_ms, plain.threshold, self.bits, plain.tick_us, plain.reset, plain.bias)
         return spec, options | {"weight": plain.weight}
 
 

@@ -9,8 +9,8 @@ v (lanes,) float32 and sums (lanes,) int32, edited: the membranes; what a tick t
 events, has added up before. lanes is n_out rounded up to 64. clock (5,) int64, edited: see kernels/lif.py.
 codes: int8 or uint64, see operators/lanes.py; ones: how much is to be taken off for each event, 1 for codes of 1 bit, which are
 -1 or 1, else 0. few (lanes,) int8 or int16: working memory, 0 before and after, of the type that a tick's sums have; most_events:
-how many codes fit into it. scale, threshold (lanes,) float32: 0 and inf behind n_out. fired (ticks, lanes / 64) uint64: working
-memory. rate, kept, fired_us, out_t_us, out_unit: as in kernels/lif.py.
+how many codes fit into it. scale, threshold, ceiling (lanes,) float32: 0 and inf behind n_out. fired (ticks, lanes / 64)
+uint64: working memory. bias, rate, kept, fired_us, out_t_us, out_unit: as in kernels/lif.py.
 """
 
 # numba stores the kernels that call these together with them: after an edit here, remove the __pycache__ folders.
@@ -29,8 +29,8 @@ __all__ = ["SLACK", "run_ticks"]
 
 BYTES, WORDS, PAIRS = (f"Array({of}, 'C', readonly=True)" for of in ("int8, 2", "uint64, 2", "uint64, 3"))
 SIGNATURE = (
-    f"int64(float32[::1], int32[::1], int64[::1], {{codes}}, {{few}}, int64, int64, {READ_F4}, {READ_F4}, {READ_F8}, {MATRIX}, "
-    f"int64, int64, {READ_I8}, {READ_U4}, uint64[:, ::1], int64[::1], int64[::1], uint32[::1])"
+    f"int64(float32[::1], int32[::1], int64[::1], {{codes}}, {{few}}, int64, int64, {READ_F4}, {READ_F4}, {READ_F4}, {READ_F4}, "
+    f"{READ_F8}, {MATRIX}, int64, int64, int64, {READ_I8}, {READ_U4}, uint64[:, ::1], int64[::1], int64[::1], uint32[::1])"
 )
 KINDS = ((WORDS, "int8[::1]"), (PAIRS, "int8[::1]"), (BYTES, "int8[::1]"), (BYTES, "int16[::1]"))
 
@@ -59,17 +59,19 @@ def any_fires(v, threshold):
 
 
 @njit([SIGNATURE.format(codes=codes, few=few) for codes, few in KINDS], cache=True)
-def run_ticks(v, sums, clock, codes, few, ones, most_events, scale, threshold, rate, kept, tick_us, to_zero,
-              t_us, unit, fired, fired_us, out_t_us, out_unit):  # fmt: skip
+def run_ticks(v, sums, clock, codes, few, ones, most_events, scale, threshold, ceiling, bias, rate, kept, tick_us,
+              event_mode, to_zero, t_us, unit, fired, fired_us, out_t_us, out_unit):  # fmt: skip
     """Takes in all events, runs the ticks before clock[STOP] and writes their spikes, sorted by (t, unit); returns how many.
 
-    At tick k, m ticks after the last one run: v <- v d^m + scale (sum of codes[i] over this tick's events); where v >= threshold
-    a spike at k tick_us, and v <- v - threshold, or 0. A tick is run if it has input, or if a neuron had v >= threshold after the
-    tick before it. Tick clock[STOP] is not closed yet: v has decayed, its events are added up in `sums`.
+    At tick k, m ticks after the last one run: v <- v kept(m) + b grown(m) + scale (sum of codes[i] over this tick's events);
+    where v >= threshold a spike at k tick_us, and v <- v - threshold, or 0. A tick is run if it has input, or if a neuron had
+    v >= ceiling after the tick before it: only then could one cross in silence. Tick clock[STOP] is not closed yet: v has
+    decayed, its events are added up in `sums`.
     """
     last, open_, unsettled, stop, at = clock[LAST], clock[OPEN], clock[UNSETTLED], clock[STOP], clock[CURSOR]
     n, lanes, room = t_us.shape[0], v.shape[0], out_t_us.shape[0] - SLACK
     blocks, by_row, one, written, ticks, closed = lanes // columns_of(codes), ones == 0, np.float32(1), 0, 0, 0
+    apart = rate.shape[0] > 1 or bias.shape[0] > 0  # whether v decays in a pass of its own
     most = min(fired.shape[0], room // lanes)
     while most > 0 and at >= 0:  # it always is: asking tells the compiler that it indexes from the front
         m, slow = 0, open_
@@ -77,12 +79,12 @@ def run_ticks(v, sums, clock, codes, few, ones, most_events, scale, threshold, r
             tick = last + 1
             if at == n or t_us[at] >= (tick + 1) * tick_us:
                 if closed:
-                    unsettled, closed = any_fires(v, threshold), 0
+                    unsettled, closed = any_fires(v, ceiling), 0
                 tick = tick if unsettled else t_us[at] // tick_us if at < n else stop
                 if tick >= stop and (at == n or t_us[at] >= (tick + 1) * tick_us):
                     break
             m, last, open_, unsettled = tick - last, tick, 1, 0
-        begin, count, end_us, slow = at, SIXTEEN, (last + 1) * tick_us, slow or last >= stop or rate.shape[0] > 1
+        begin, count, end_us, slow = at, SIXTEEN, (last + 1) * tick_us, slow or last >= stop or apart
         while count == SIXTEEN:
             if at - begin + SIXTEEN > most_events:
                 add_aside(sums, codes, few, ones, unit, begin, at - begin)
@@ -93,21 +95,21 @@ def run_ticks(v, sums, clock, codes, few, ones, most_events, scale, threshold, r
         if slow or begin + held + SIXTEEN > n:
             add_aside(sums, codes, few, ones, unit, begin, held)
             if m > 0:
-                decay_by(m, v, scale[:0], rate, kept, 0)
+                decay_by(m, v, bias, rate, kept, event_mode)
             if last >= stop:
                 closed = 0
                 break
             for block in range(blocks):
                 step(taken(sums, codes, block), v, block, scale, threshold, one, to_zero, fired, ticks)
         elif by_row and held > SIXTEEN:  # rows do not fit into the cache: one after the other, as they lie in memory
-            keep = keep_of_all(m, rate, kept, 0)
+            keep = keep_of_all(m, rate, kept, event_mode)
             for first in range(0, held, SIXTEEN):
                 for block in range(blocks):
                     put_aside(add_sixteen(all_lanes(few, codes, 0), codes, block, unit, begin + first, held - first), few, block)
             for block in range(blocks):
                 step(taken(few, codes, block), v, block, scale, threshold, keep, to_zero, fired, ticks)
         else:
-            keep = keep_of_all(m, rate, kept, 0)
+            keep = keep_of_all(m, rate, kept, event_mode)
             for block in range(blocks):
                 some = all_lanes(few, codes, -ones * held)
                 for first in range(0, held, SIXTEEN):
@@ -119,6 +121,6 @@ def run_ticks(v, sums, clock, codes, few, ones, most_events, scale, threshold, r
             written, ticks = write_spikes(fired, fired_us, ticks, out_t_us, out_unit, written), 0
             most = min(fired.shape[0], (room - written) // lanes)
     if closed:
-        unsettled = any_fires(v, threshold)
+        unsettled = any_fires(v, ceiling)
     clock[LAST], clock[OPEN], clock[UNSETTLED], clock[CURSOR] = last, open_, unsettled, at
     return write_spikes(fired, fired_us, ticks, out_t_us, out_unit, written)

@@ -16,13 +16,13 @@ GREATEST = {1: 1, 2: 1, 4: 7, 8: 127}  # the greatest code of so many bits; 2 bi
 class QuantisedLIFSpec:
     """Leaky integrate-and-fire neurons behind dense weights scale[j] code[i, j], the codes being whole numbers of a few bits.
 
-    At every tick, in this order: v <- d v + scale n, n being the sum of code[i] over this tick's input spikes i: a whole
-    number, multiplied by the scale once, so that no order of additions matters and scale (x @ code) computed anywhere in
+    At every tick, in this order: v <- d v (+ bias) + scale n, n being the sum of code[i] over this tick's input spikes i: a
+    whole number, multiplied by the scale once, so that no order of additions matters and scale (x @ code) computed anywhere in
     float32 is the same to the bit (while |n| < 2^24). Where v >= threshold emit a spike and reset: v <- v - threshold
     (`subtract`) or v <- 0 (`to_zero`). d = exp(-tick/tau).
 
     packed (n_in, bytes) uint8, the codes of n_out units as `pack` makes them; scale (n_out,) or one number, > 0; tau_ms,
-    threshold, tick_us, reset: as in LIFSpec. bits: 1 (codes -1 and 1), 2 (-1, 0, 1), 4 (-7..7) or 8 (-127..127).
+    threshold, tick_us, reset, bias: as in LIFSpec. bits: 1 (codes -1 and 1), 2 (-1, 0, 1), 4 (-7..7) or 8 (-127..127).
 
     Source: Rastegari, Ordonez, Redmon and Farhadi (2016), "XNOR-Net", section 3.1, for a sign(w) with one scale an output.
     """
@@ -32,8 +32,9 @@ class QuantisedLIFSpec:
     tau_ms: np.ndarray
     threshold: np.ndarray
     bits: int
-    tick_us: int
+    tick_us: int | None = None
     reset: Reset = "subtract"
+    bias: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.bits not in GREATEST:
@@ -53,9 +54,13 @@ class QuantisedLIFSpec:
             raise ValueError(f"packed holds codes that {self.bits} bits do not have, or bits behind the last unit")
         object.__setattr__(self, "tau_ms", vector("tau_ms", self.tau_ms, self.n_out, least=0, finite=False))
         object.__setattr__(self, "threshold", vector("threshold", self.threshold, self.n_out, above=0))
-        check_tick(self.tick_us, needed=True)
+        check_tick(self.tick_us)
         if self.reset not in ("subtract", "to_zero"):
             raise ValueError(f"reset must be subtract or to_zero, got {self.reset!r}")
+        if self.bias is not None:
+            if self.tick_us is None:
+                raise ValueError("a bias is an input of every tick: event mode (tick_us None) has none")
+            object.__setattr__(self, "bias", vector("bias", self.bias, self.n_out))
 
     @property
     def n_in(self) -> int:
@@ -70,8 +75,8 @@ class QuantisedLIFSpec:
         return unpack(self.packed, self.n_out, self.bits)
 
     def decay(self) -> np.ndarray:
-        """(n_out,) float32: what v keeps over one tick."""
-        return decay(self.tau_ms, self.tick_us)
+        """(n_out,) float32: what v keeps over one tick (in event mode: over 1 us)."""
+        return decay(self.tau_ms, self.tick_us or 1)
 
 
 def row_bytes(n_out: int, bits: int) -> int:

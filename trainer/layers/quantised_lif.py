@@ -26,18 +26,22 @@ class QuantisedLIF(Leaky):
     def __init__(self, spec: QuantisedLIFSpec, *, weight: np.ndarray | None = None, learn_scale: bool = False,
                  learn_tau: bool = False, learn_threshold: bool = False, surrogate: str = "atan") -> None:  # fmt: skip
         super().__init__()
+        if spec.tick_us is None:
+            raise ValueError("only a layer on a tick can be trained, got one in event mode (tick_us None)")
         self.tick_us, self.reset, self.bits, self.surrogate = spec.tick_us, spec.reset, spec.bits, SURROGATES[surrogate]
         self.scale = Positive(spec.scale, learn=learn_scale)
         self.weight = nn.Parameter(tensor(spec.codes() * spec.scale if weight is None else weight))
+        self.bias = None if spec.bias is None else nn.Parameter(tensor(spec.bias))
         self.tau_ms = Positive(spec.tau_ms, learn=learn_tau)
         self.threshold = Positive(spec.threshold, learn=learn_threshold)
 
     def current(self, x: Tensor) -> Tensor:
-        """(T, B, n_out): what each tick adds to v, scale (x @ code)."""
+        """(T, B, n_out): what each tick adds to v, scale (x @ code) + bias."""
         scale = self.scale()
         ratio = self.weight / scale
         straight = ratio.clamp(-GREATEST[self.bits], GREATEST[self.bits])
-        return scale * (x @ (codes_of(ratio, self.bits).detach() + (straight - straight.detach())))  # the codes to the bit
+        current = scale * (x @ (codes_of(ratio, self.bits).detach() + (straight - straight.detach())))  # the codes to the bit
+        return current if self.bias is None else current + self.bias
 
     def decay(self) -> Tensor:
         return Decay.apply(self.tau_ms(), self.tick_us)
@@ -45,8 +49,9 @@ class QuantisedLIF(Leaky):
     def spec(self) -> QuantisedLIFSpec:
         scale = self.scale().detach()
         packed = pack(array(codes_of(self.weight / scale, self.bits)), self.bits)
+        bias = None if self.bias is None else array(self.bias)
         return QuantisedLIFSpec(packed, array(scale), array(self.tau_ms()), array(self.threshold()), self.bits, self.tick_us,
-                                self.reset)  # fmt: skip
+                                self.reset, bias)  # fmt: skip
 
 
 def codes_of(ratio: Tensor, bits: int) -> Tensor:
