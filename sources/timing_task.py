@@ -16,6 +16,7 @@ from sources.samples import Sample, SampledConfig, Samples
 
 PAIRS, GROUP = 10, 20  # pairs or neurons of the interval tasks; neurons of a group of the coincidence task
 PLANE, GAP = 10.0, 2.5  # half the side of the square that labels are drawn from; what is left free beside the border
+NEURONS = 3 * GROUP  # of the largest task
 RATES_HZ = np.array([2, 4, 6, 8, 10])
 ATTEMPTS = 500  # to place one more pair
 TOGETHER = ((0, 1), (0, 2), (1, 2))  # the groups that fire at one time, by class
@@ -109,7 +110,8 @@ class _Drawn:
             spikes = _cross_pairs(rng, int(rate_hz), interval, config.max_interval_ms, config.duration_ms)
         else:
             spikes = _volleys(rng, label, config.volleys, config.overlap, config.duration_ms)
-        ms, unit = np.unique(np.concatenate(spikes, axis=1), axis=1)  # by time, then neuron; one spike of a neuron in a ms
+        ms, unit = np.concatenate(spikes, axis=1)
+        ms, unit = divmod(np.unique(ms * NEURONS + unit), NEURONS)  # by time, then neuron; one spike of a neuron in a ms
         return Sample(Events(ms.astype(np.int64) * 1000, unit.astype(np.uint32)), config.duration_ms * 1000)
 
     def about(self, index: int) -> dict[str, str]:

@@ -5,12 +5,15 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from torch.nn import functional as F  # noqa: E402
+
 from pipeline.layer_spec import DelaySpec, LIFSpec, MPSLIFSpec, ReadoutSpec, RecurrentLIFSpec, SynapticDelaySpec  # noqa: E402
 from pipeline.model_file import Model, load_model, save_model  # noqa: E402
 from pipeline.packet import Format  # noqa: E402
 from tests.packets import recording  # noqa: E402
 from tests.test_trainer_layers import arrays_of  # noqa: E402
 from trainer.layers import LIF, MPSLIF, Delay, RecurrentLIF, SynapticDelay, build, shift  # noqa: E402
+from trainer.layers.synaptic_delay import Spread  # noqa: E402
 from trainer.parity import check  # noqa: E402
 
 TICK_US = 2000
@@ -109,6 +112,21 @@ def test_a_synaptic_delay_is_drawn_to_where_its_spike_is_wanted():
         step.step()
         layer.clamp()
     assert layer.spec().delay_us.tolist() == [[7 * TICK_US]]
+
+
+def test_spreading_over_lags_is_a_convolution_there_and_back():
+    torch.manual_seed(2)
+    for length in (12, 15, 17):
+        x = torch.poisson(torch.full((12, 3, 5), 0.3)).requires_grad_()
+        kernel = torch.randn(5, 6, 4, requires_grad=True)
+        padded = F.pad(x.permute(1, 2, 0), (5, 5))
+        whole = F.conv1d(padded, kernel.permute(2, 0, 1).flip(2)).permute(2, 0, 1)[:length]
+        found = Spread.apply(x, kernel, length)
+        torch.testing.assert_close(found, whole)
+        weights = torch.randn_like(whole)
+        for own, other in zip(torch.autograd.grad((found * weights).sum(), (x, kernel)),
+                              torch.autograd.grad((whole * weights).sum(), (x, kernel)), strict=True):
+            torch.testing.assert_close(own, other, rtol=1e-5, atol=1e-5)
 
 
 def test_a_smeared_synapse_delivers_its_whole_weight():

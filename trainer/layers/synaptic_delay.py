@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from operators.kernels.spread import spread, spread_back
 from pipeline.layer_spec import SynapticDelaySpec
 from trainer.layers.delay import gaussian
 from trainer.layers.lif import Scan
@@ -55,8 +57,7 @@ class SynapticDelay(Spiking):
     def current(self, x: Tensor) -> Tensor:
         """(T + reach, B, n_out): what each tick adds to v."""
         kernel = self.weight[:, :, None] * self._taps()  # (n_in, n_out, lags)
-        padded = F.pad(x.permute(1, 2, 0), (kernel.shape[2] - 1, self.reach()))
-        current = F.conv1d(padded, kernel.permute(1, 0, 2).flip(2)).permute(2, 0, 1)
+        current = Spread.apply(x, kernel.transpose(1, 2), x.shape[0] + self.reach())
         return current if self.bias is None else current + self.bias
 
     def decay(self) -> Tensor:
@@ -84,3 +85,29 @@ class SynapticDelay(Spiking):
         bias = None if self.bias is None else array(self.bias)
         return SynapticDelaySpec(array(self.weight), delay_us, array(self.tau_ms()), array(self.threshold()), self.tick_us,
                                  self.reset, bias)
+
+
+class Spread(torch.autograd.Function):
+    """x (T, B, n) and a kernel (n, lags, m) -> (length, B, m): kernel[i, l, j] x[t - l, b, i] summed over inputs i and lags l.
+
+    It is a convolution over time, of which only what is not 0 in x is worked out: of spikes a few in a hundred.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernel: Tensor, length: int) -> Tensor:
+        x, kernel = (values.detach().float().contiguous() for values in (x, kernel))
+        out = x.new_empty(length, x.shape[1], kernel.shape[2])
+        spread(x.numpy(), kernel.numpy(), np.empty((length, kernel.shape[2]), np.float32), out.numpy())
+        ctx.save_for_backward(x, kernel)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, delta: Tensor) -> tuple[Tensor | None, Tensor, None]:  # type: ignore[override]
+        x, kernel = ctx.saved_tensors
+        delta, grad = delta.float().contiguous(), torch.empty_like(kernel)
+        spread_back(x.numpy(), delta.numpy(), np.empty_like(delta[:, 0].numpy(), order="C"), grad.numpy())
+        back = None
+        if ctx.needs_input_grad[0]:
+            later = F.pad(delta.permute(1, 2, 0), (0, x.shape[0] + kernel.shape[1] - 1 - delta.shape[0]))
+            back = F.conv1d(later, kernel.transpose(1, 2)).permute(2, 0, 1)
+        return back, grad, None
