@@ -42,6 +42,7 @@ from operators.refractory import RefractoryConfig
 from operators.residual import ResidualConfig
 from operators.resonate import ResonateConfig
 from operators.send_on_delta import SendOnDeltaConfig
+from operators.square_root import SquareRootConfig
 from operators.srm import SRMConfig
 from operators.stcf import StcfConfig
 from operators.synaptic_delay import SynapticDelayConfig
@@ -116,6 +117,7 @@ SOURCES: dict[str, type[SourceConfig]] = {
 OPERATORS: dict[str, type[OperatorConfig]] = {
     "background_activity": BackgroundActivityConfig,
     "refractory": RefractoryConfig,
+    "square_root": SquareRootConfig,
     "hold": HoldConfig,
     "hot_pixels": HotPixelsConfig,
     "crop_pool": CropPoolConfig,

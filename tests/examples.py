@@ -245,6 +245,8 @@ OPERATORS = [
     OperatorExample({"type": "residual", "body": [{"type": "refractory", "period_ms": 5}, {"type": "delay", "delay_ms": 2.5}]}),
     OperatorExample({"type": "residual", "body": [{"type": "lif", "model": MODEL, "layer": "driven"}]}, HIDDEN, misfit=DVS),
     OperatorExample({"type": "send_on_delta", "delta": 1, "hysteresis": 0.5, "refractory_ms": 1}, SOUND, misfit=DVS),
+    OperatorExample({"type": "square_root", "tick_ms": 5}),
+    OperatorExample({"type": "square_root", "tick_ms": 3}, HIDDEN, misfit=SOUND),
     OperatorExample({"type": "stcf", "window_ms": 4, "support": 2, "radius": 2}, misfit=SOUND),
     OperatorExample({"type": "stcf", "window_ms": 4, "support": 1, "polarities": "apart"}, HIDDEN),
     OperatorExample({"type": "synaptic_delay", "model": MODEL, "layer": "synaptic"}, misfit=ANY_TIME),

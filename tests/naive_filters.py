@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Set
+from math import isqrt
 
 Event = tuple[int, int, float]
 Shape = tuple[int, int, int]  # channels, height, width
@@ -42,6 +43,16 @@ def refractory(events: list[Event], period_us: int) -> list[Event]:
         t_us, unit, _ = event
         if unit not in last or t_us - last[unit] >= period_us:
             last[unit] = t_us
+            kept.append(event)
+    return in_order(kept)
+
+
+def square_root(events: list[Event], tick_us: int) -> list[Event]:
+    counts: Counter[tuple[int, int]] = Counter()  # by tick and unit
+    kept = []
+    for event in events:
+        counts[event[0] // tick_us, event[1]] += 1
+        if isqrt(counts[event[0] // tick_us, event[1]]) ** 2 == counts[event[0] // tick_us, event[1]]:
             kept.append(event)
     return in_order(kept)
 
