@@ -68,6 +68,7 @@ def ear_of(text: str | None, options: dict[str, Any]) -> Ear:
 
     from operators.cochlea import CochleaConfig
     from operators.mel_spikes import MelSpikesConfig
+    from pipeline.config_errors import explain, one_line
 
     if text is None:
         mode = options.get("mode", "exact")
@@ -76,14 +77,18 @@ def ear_of(text: str | None, options: dict[str, Any]) -> Ear:
         return CochleaConfig.model_validate({"mode": mode, "level": level, "window": window, **options})
     if options:
         raise ValueError(f"--{next(iter(options))} and --ear: the ear's own options say that; write it into --ear")
+    wanted = f"--ear {text!r}: wanted mel_spikes or cochlea and its options, as '{{type: mel_spikes}}'"
     try:
         given = YAML(typ="safe").load(text)
-        given = {"type": given} if isinstance(given, str) else given
-        cochlea = isinstance(given, dict) and given.get("type") == "cochlea"
-        return (CochleaConfig if cochlea else MelSpikesConfig).model_validate(given)
-    except (ValidationError, YAMLError) as error:
-        raise ValueError(f"--ear {text!r}: wanted mel_spikes or cochlea and its options, as '{{type: mel_spikes}}': "
-                         f"{' '.join(str(error).split())}") from None  # fmt: skip
+    except YAMLError as error:
+        raise ValueError(f"{wanted}: {one_line(error)}") from None
+    given = {"type": given} if isinstance(given, str) else given
+    model = CochleaConfig if isinstance(given, dict) and given.get("type") == "cochlea" else MelSpikesConfig
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        wrong = "; ".join(message for _, message in explain(error, model, given, (), str(model.model_fields["type"].default)))
+        raise ValueError(f"{wanted}: {wrong}") from None
 
 
 def _progress(folder: Path, quiet: bool, stack: ExitStack) -> Callable[[int, int], None]:
