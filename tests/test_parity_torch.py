@@ -70,9 +70,7 @@ def test_random_networks_agree_spike_for_spike(run, seed, score, reset, bias):
     episodes = [recording(model.input, seed + k, n=120, begin_us=3_700 * k, length_us=41_300) for k in range(2)]
     report = check(model, episodes, run)
     assert report.equal, str(report)
-    # softmax_sum adds up to 33 numbers in 0..1, each with the rounding of its exponentials, whose arguments reach ten:
-    # 33 * 10 * 2^-24 = 2e-5 on either side. All other scores keep the bound of plain sums.
-    assert report.scores < (4e-5 if score == "softmax_sum" else 1e-5)
+    assert report.scores < 1e-5
     assert not report.decided_otherwise
 
 
