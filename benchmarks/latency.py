@@ -2,15 +2,17 @@
 
 Every sample is replayed as its sensor saw it. A decision's latency runs from the moment
 at which the source handed out the packet that let it be emitted to the return of the write of its line. The pipeline runs in
-three processes over ZeroMQ, then in one (`--inline`'s mode), paced and, with everything warm, at full speed; all must write
-the same bytes. The yardsticks are plain pyzmq over as many hops with messages of the same size, one a millisecond, and, for one
-process, a bare loop that adds a packet's weight rows and writes a line.
+three processes over ZeroMQ, on any core and on one that they share (`stages.cpus`), then in one (`--inline`'s mode), paced and,
+with everything warm, at full speed; all must write the same bytes. The yardsticks are plain pyzmq over as many hops with messages
+of the same size, one a millisecond, on any core and on one, and, for one process, a bare loop that adds a packet's weight rows
+and writes a line.
 
-python -m benchmarks.latency [--samples 60] [--json FILE]
+python -m benchmarks.latency [--samples 100] [--json FILE]
 """
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -20,8 +22,10 @@ import spikeline
 from benchmarks.bare_loop import bare_loop
 from benchmarks.raw_zmq import two_hops
 from benchmarks.report import Row, arguments, data_folder, publish
+from pipeline.cpus import on_cpus
 
-MODES = ("3 processes, ipc", "inline", "inline, full speed")
+MODES = ("3 processes, ipc", "3 processes, one core", "inline", "inline, full speed")
+CORE = max(os.sched_getaffinity(0))
 CONFIG = Path(__file__).parents[1] / "configs" / "nmnist.yaml"
 
 
@@ -30,7 +34,7 @@ def measure(samples: int, packet_ms: float, mode: str, lines: Path) -> Row:
     inline, pace = mode.startswith("inline"), "fast" if "full speed" in mode else "realtime"
     settings = [f"source.path={data_folder()}/nmnist/Test", f"source.limit={samples}", f"source.packet_ms={packet_ms}",
                 f"source.pace={pace}", f"sinks=[{{type: json_lines, path: {lines}}}]",
-                "stages.checkpoint_every_s=null"]
+                "stages.checkpoint_every_s=null", *([f"stages.cpus=[{CORE}]"] if "one core" in mode else [])]
     summary = spikeline.run(spikeline.load(CONFIG, settings), inline=inline)
     latency_us, drift_ms = summary["latency_us"], summary["drift_ms"] or {}
     return {"mode": mode, "packet_ms": packet_ms, "decisions": summary["decisions"],
@@ -46,7 +50,7 @@ def yardstick(mode: str, late_us: np.ndarray) -> Row:
 
 def main() -> None:
     parser = arguments(__doc__ or "")
-    parser.add_argument("--samples", type=int, default=60, help="N-MNIST test samples, 0.3 s each (default 60)")
+    parser.add_argument("--samples", type=int, default=100, help="N-MNIST test samples, 0.3 s each (default 100)")
     parser.add_argument("--packet-ms", type=float, default=1.0, help="length of a packet (default 1)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -55,7 +59,9 @@ def main() -> None:
         equal = len({file.read_bytes() for file in files.values()}) == 1
     for row in rows:
         row["equal"] = equal
-    rows.insert(1, yardstick("raw pyzmq, 2 hops", two_hops()))
+    with on_cpus([CORE]):
+        rows.insert(2, yardstick("raw pyzmq, one core", two_hops()))
+    rows.insert(2, yardstick("raw pyzmq, 2 hops", two_hops()))
     rows += [yardstick("bare loop", bare_loop()), yardstick("bare loop, full speed", bare_loop(paced=False))]
     publish("latency: packet handed out to decision written", rows, options.json)
     if not equal:

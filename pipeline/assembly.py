@@ -16,6 +16,7 @@ from pipeline.graph import Graph, stage_plan
 from pipeline.stage import OperatorStage, SinkStage, SourceStage, link_seqs
 from pipeline.transport import MemoryLink, Outbox, ZmqInbox, ZmqOutbox
 
+REST_S = 0.001  # a last decision is through by then
 Stage: TypeAlias = SourceStage | OperatorStage | SinkStage
 
 
@@ -70,7 +71,8 @@ class StageMaker:
         if plan.kind == "source":
             assert outbox is not None
             barriers = BarrierClock(self.job.every_s, self.job.resume + 1)
-            return SourceStage(plan.name, graph.source, outbox, wait=self._wait, barrier_due=barriers.due, save=save, state=state)
+            return SourceStage(plan.name, graph.source, outbox, wait=self._wait, barrier_due=barriers.due, save=save,
+                               rest_s=REST_S if self.job.endpoints else 0.0, state=state)
         if plan.kind == "operators":
             assert outbox is not None
             nodes = [(node.config, node.upstream) for node in plan.operators]

@@ -53,6 +53,10 @@ class StagesConfig(Config):
     checkpoints: FilePath | None = Field(
         None, description="folder of the snapshots; default: <file stem>.checkpoints in the current folder"
     )
+    cpus: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] | None = Field(
+        None, description="processor cores, by number, that the stages run on; none: any. To share one costs speed, but no "
+        "packet waits for an idle core to wake: steadier where packets are small"
+    )
     metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = Field(
         None, description="port on loopback that serves the figures of all stages to Prometheus; none: not served"
     )

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline.assembly import Job, StageMaker, collections_later
+from pipeline.cpus import on_cpus
 from pipeline.stage import OperatorStage, SinkStage, SourceStage
 from pipeline.transport import MemoryLink
 
@@ -28,12 +29,13 @@ def run_inline(job: Job, stop: threading.Event, on_update: Update | None,
     startup_s = time.monotonic() - begin_s
     next_update_s = 0.0
     try:
-        while source.step():
+        with on_cpus(job.graph.stages.cpus):
+            while source.step():
+                _drain(rest, links)
+                if on_update is not None and time.monotonic() >= next_update_s:
+                    next_update_s = time.monotonic() + (job.report_every_s or 0.2)
+                    on_update(_reports(stages))
             _drain(rest, links)
-            if on_update is not None and time.monotonic() >= next_update_s:
-                next_update_s = time.monotonic() + (job.report_every_s or 0.2)
-                on_update(_reports(stages))
-        _drain(rest, links)
     finally:
         gc.unfreeze()
         maker.close()

@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline.assembly import Job, summarise
 from pipeline.checkpoint import Checkpoints, forget_before
+from pipeline.cpus import check_cpus
 from pipeline.graph import Graph, stage_plan
 from pipeline.inline import run_inline
 from pipeline.processes import run_processes
@@ -58,6 +59,7 @@ def checkpoint_folder(graph: Graph) -> Path:
 def _prepare(graph: Graph, resume: Path | None, reporting: bool,
              held: contextlib.ExitStack) -> tuple[Job, Callable[[str, int], None]]:
     """The job, with its checkpoint folder made ready and held, and what to call when a stage has saved a barrier."""
+    check_cpus(graph.stages.cpus)
     every_s = graph.stages.checkpoint_every_s
     report_every_s = 0.2 if reporting else None
     names = [plan.name for plan in stage_plan(graph)]

@@ -77,25 +77,29 @@ class SourceStage:
     """Draws packets from a source, waits until each is due, injects barriers and hands the packets out.
 
     wait(seconds) -> True when the run is to stop. barrier_due() -> the number of a barrier to inject now, or -1.
+    rest_s: a paced source waits so long after an episode before it opens the next recording, which takes milliseconds of a core
+    that the stages behind may need for the episode's last decision.
     """
 
     kind = "source"
     _END = object()  # no further packet
 
     def __init__(self, name: str, config: SourceConfig, outbox: Outbox, *, wait: Callable[[float], bool],
-                 barrier_due: Callable[[], int], save: Saver, state: State | None = None) -> None:
-        self.name, self.outbox = name, outbox
+                 barrier_due: Callable[[], int], save: Saver, rest_s: float = 0.0, state: State | None = None) -> None:
+        self.name, self.outbox, self._rest_s = name, outbox, rest_s
         self._source = config.prepare()(part_of(state, "0"))
         self._packets = iter(self._source.packets())
         self._pacer, self._wait = Pacer(config, wait), wait
         self._barrier_due, self._save = barrier_due, save
         self.metrics = StageMetrics(part_of(state, "metrics"))
         self._continuity = Continuity(part_of(state, "continuity"))
-        self._label = -1
+        self._label, self._ended = -1, False  # of the packet handed out last
         self.first_ns = 0  # when the first packet was handed out
 
     def step(self) -> bool:
         """Hand out one packet; False once the stream has ended or was told to stop."""
+        if self._rest_s and self._ended and self._pacer.factor is not None:
+            self._wait(self._rest_s)
         begin_s, waited_s = time.perf_counter(), self._waited_s()
         try:
             packet = next(self._packets, self._END)
@@ -130,7 +134,7 @@ class SourceStage:
         if barrier >= 0:
             packet = Packet(packet.begin_us, packet.end_us, packet.t_us, packet.unit, packet.value,
                             packet.episode, packet.last, packet.label, packet.lost, barrier)
-        self._label = packet.label
+        self._label, self._ended = packet.label, packet.last
         self.metrics.received(packet)
         origin_ns = time.monotonic_ns()
         self.first_ns = self.first_ns or origin_ns

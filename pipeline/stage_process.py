@@ -27,6 +27,7 @@ import traceback
 from typing import Any
 
 from pipeline.assembly import Job, StageMaker, collections_later
+from pipeline.cpus import on_cpus
 from pipeline.stage import OperatorStage, SinkStage, SourceStage, StageError, describe
 from pipeline.transport import ZmqInbox
 
@@ -39,7 +40,8 @@ def main(pipe: int) -> int:
     index, job, ipc_folder = pickle.loads(sys.stdin.buffer.read(length))  # from the runner, this program's own parent
     process = StageProcess(index, job, pipe, ipc_folder)
     try:
-        process.run()
+        with on_cpus(job.graph.stages.cpus):
+            process.run()
     except Exception as error:
         line = str(error) if isinstance(error, StageError) else f"stage {process.name}: {describe(error)}"
         process.tell("error", line=line, traceback=traceback.format_exc())

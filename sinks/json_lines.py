@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from collections.abc import Callable
@@ -11,11 +10,14 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import orjson
 from pydantic import Field
 
 from pipeline.contract import FilePath, Sink, SinkConfig, State
 from pipeline.packet import Decision, Format, Packet, decisions
 from sinks.decisions_only import needs_decisions
+
+STYLE = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
 
 
 class JsonLinesConfig(SinkConfig):
@@ -56,13 +58,13 @@ class JsonLines:
         self.format = format
         self.file = _open(path, offset)
         self.offset = offset or 0
-        self.head = f'{{"stream": {json.dumps(stream)}, "episode": '
-        self.names = [json.dumps(name) for name in format.names or map(str, range(format.size))]
+        self.stream = _text(stream)
+        self.names = [_text(name) for name in format.names or map(str, range(format.size))]
 
     def write(self, packet: Packet) -> None:
         if packet.n == 0:
             return
-        content = "".join([self._line(decision, packet) for decision in decisions(packet, self.format)]).encode()
+        content = b"".join([self._line(decision, packet) for decision in decisions(packet, self.format)])
         try:
             written = os.write(self.file, content)
             while written < len(content):
@@ -81,16 +83,19 @@ class JsonLines:
             os.close(self.file)
             self.file = -1
 
-    def _line(self, decision: Decision, packet: Packet) -> str:
-        texts = [str(score) for score in decision.scores]  # of a float32: the shortest text that reads back as itself
-        scores = ", ".join(texts)
-        if "n" in scores:  # JSON has no nan and no inf
-            texts = [text if text[-1].isdigit() else "null" for text in texts]
-            scores = ", ".join(texts)
-        return (f'{self.head}{packet.episode}, "t_us": {decision.t_us}, "class": {decision.index}, '
-                f'"name": {self.names[decision.index]}, "confidence": {texts[decision.index]}, '
-                f'"scores": [{scores}], "final": {"true" if decision.final else "false"}, '
-                f'"label": {packet.label if packet.label >= 0 else "null"}}}\n')
+    def _line(self, decision: Decision, packet: Packet) -> bytes:
+        scores = decision.scores  # of a float32: the shortest text that reads back as itself; null where it is no number
+        fields = {
+            "stream": self.stream, "episode": packet.episode, "t_us": decision.t_us, "class": decision.index,
+            "name": self.names[decision.index], "confidence": scores[decision.index], "scores": scores, "final": decision.final,
+            "label": packet.label if packet.label >= 0 else None,
+        }  # fmt: skip
+        return orjson.dumps(fields, option=STYLE)
+
+
+def _text(name: str) -> str:
+    """The name; what a folder's name has in it that is no text is spelt out."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def _open(path: Path, offset: int | None) -> int:

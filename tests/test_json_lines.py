@@ -38,9 +38,17 @@ def test_a_decision_is_one_line_of_json(tmp_path):
     path = tmp_path / "new folder" / "d.jsonl"
     written(path, [decision(7, 0.1, 0.9, episode=4, label=0)])
     assert path.read_text() == (
-        '{"stream": "cam", "episode": 4, "t_us": 7, "class": 1, "name": "right \\"R\\"", "confidence": 0.9, '
-        '"scores": [0.1, 0.9], "final": true, "label": 0}\n')
+        '{"stream":"cam","episode":4,"t_us":7,"class":1,"name":"right \\"R\\"","confidence":0.9,'
+        '"scores":[0.1,0.9],"final":true,"label":0}\n')
     assert json.loads(path.read_text())["name"] == 'right "R"'
+
+
+def test_a_class_named_by_a_folder_whose_name_is_no_text_is_spelt_out(tmp_path):
+    format = Format("decisions", (2,), names=("a", os.fsdecode(b"caf\xe9")))
+    sink = JsonLinesConfig(path=tmp_path / "d").prepare(format, "cam")(None)
+    sink.write(decision(7, 0.1, 0.9))
+    sink.close()
+    assert json.loads((tmp_path / "d").read_bytes())["name"] == r"caf\udce9"
 
 
 def test_without_a_label_label_is_null(tmp_path):
