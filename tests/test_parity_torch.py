@@ -62,7 +62,7 @@ def random_model(seed, score="spike_count", reset="subtract", bias=False):
 
 
 @pytest.mark.parametrize("run", [plain, runtime])
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**32 - 1), score=st.sampled_from(["spike_count", "membrane", "max_membrane", "softmax_sum"]),
        reset=st.sampled_from(["subtract", "to_zero"]), bias=st.booleans())
 def test_random_networks_agree_spike_for_spike(run, seed, score, reset, bias):
