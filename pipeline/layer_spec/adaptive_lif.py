@@ -7,13 +7,13 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.layer_spec.checks import check_tick, decay, matrix, vector
+from pipeline.layer_spec.checks import Dense, check_tick, decay, matrix, put, put_bias, put_times, put_vectors
 
 Form = Literal["adlif", "se_adlif"]
 
 
 @dataclass(frozen=True, eq=False)
-class AdaptiveLIFSpec:
+class AdaptiveLIFSpec(Dense):
     """Adaptive leaky integrate-and-fire neurons behind a dense weight matrix. With I the sum of w over a tick's input spikes
     (+ bias), al = exp(-tick/tau), be = exp(-tick/tau_w), at every tick, in this order:
 
@@ -43,30 +43,16 @@ class AdaptiveLIFSpec:
     bias: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "weight", matrix("weight", self.weight))
-        for name in ("tau_ms", "tau_w_ms"):
-            object.__setattr__(self, name, vector(name, getattr(self, name), self.n_out, least=0, finite=False))
-        for name in ("a", "b", "threshold"):
-            object.__setattr__(self, name, vector(name, getattr(self, name), self.n_out))
-        if (self.threshold <= 0).any():
-            raise ValueError("threshold must be above 0, or silent neurons would fire")
-        if self.tick_us is None:
-            raise ValueError("adaptive neurons run on a tick, got tick_us None (event mode)")
-        check_tick(self.tick_us)
+        put(self, "weight", matrix("weight", self.weight))
+        put_times(self, self.n_out, "tau_ms", "tau_w_ms")
+        put_vectors(self, self.n_out, "a", "b")
+        put_vectors(self, self.n_out, "threshold", above=0)
+        check_tick(self.tick_us, needed=True)
         if self.form not in ("adlif", "se_adlif"):
             raise ValueError(f"form must be adlif or se_adlif, got {self.form!r}")
         if self.form == "adlif" and self.q != 1:
             raise ValueError(f"q belongs to se_adlif: for adlif it must be 1, got {self.q}")
-        if self.bias is not None:
-            object.__setattr__(self, "bias", vector("bias", self.bias, self.n_out))
-
-    @property
-    def n_in(self) -> int:
-        return self.weight.shape[0]
-
-    @property
-    def n_out(self) -> int:
-        return self.weight.shape[1]
+        put_bias(self, self.n_out)
 
     def decay(self) -> np.ndarray:
         """(n_out,) float32: al, what u keeps over one tick."""

@@ -1,8 +1,24 @@
-"""The checks that specs make of their arrays, and the one place where a time constant becomes a coefficient."""
+"""What specs have in common: sizes, the checks of their arrays, and the one place where a time constant becomes a coefficient."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+
+
+class Dense:
+    """The sizes of a layer whose every input has a weight to every neuron: weight (n_in, n_out)."""
+
+    weight: np.ndarray
+
+    @property
+    def n_in(self) -> int:
+        return self.weight.shape[0]
+
+    @property
+    def n_out(self) -> int:
+        return self.weight.shape[1]
 
 
 def decay(tau_ms: np.ndarray, step_us: float) -> np.ndarray:
@@ -29,6 +45,36 @@ def vector(name: str, values: object, n: int, *, least: float = -np.inf, above: 
     if (array <= above).any() and above > -np.inf:
         raise ValueError(f"{name} must be above {above:g}, got {array.min():g}")
     return checked(name, array, least, finite)
+
+
+def put(spec: object, name: str, value: object) -> None:
+    """Set a field of a spec that is under construction: specs are frozen."""
+    object.__setattr__(spec, name, value)
+
+
+def put_vectors(spec: object, n: int, *names: str, least: float = -np.inf, above: float = -np.inf, finite: bool = True) -> None:
+    """Replace fields by what `vector` makes of them."""
+    for name in names:
+        put(spec, name, vector(name, getattr(spec, name), n, least=least, above=above, finite=finite))
+
+
+def put_times(spec: object, n: int, *names: str) -> None:
+    """Replace time constants, 0 to infinity, by vectors of length n."""
+    put_vectors(spec, n, *names, least=0, finite=False)
+
+
+def put_bias(spec: Any, n: int) -> None:
+    """Replace the bias, if there is one, by a vector of length n."""
+    if spec.bias is None:
+        return
+    if spec.tick_us is None:
+        raise ValueError("a bias is an input of every tick: event mode (tick_us None) has none")
+    put_vectors(spec, n, "bias")
+
+
+def check_reset(reset: str) -> None:
+    if reset not in ("subtract", "to_zero"):
+        raise ValueError(f"reset must be subtract or to_zero, got {reset!r}")
 
 
 def matrix(name: str, values: object) -> np.ndarray:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.layer_spec.checks import check_tick, checked, decay, vector
+from pipeline.layer_spec.checks import check_reset, check_tick, checked, decay, put, put_bias, put_times, put_vectors
 from pipeline.layer_spec.lif import Reset
 
 Pair = tuple[int, int]  # vertical, horizontal; one number stands for both
@@ -47,30 +47,24 @@ class ConvLIFSpec:
 
     def __post_init__(self) -> None:
         self._check_shapes()
-        object.__setattr__(self, "tau_ms", vector("tau_ms", self.tau_ms, self.c_out, least=0, finite=False))
-        object.__setattr__(self, "threshold", vector("threshold", self.threshold, self.c_out))
-        if (self.threshold <= 0).any():
-            raise ValueError("threshold must be above 0, or silent neurons would fire")
+        put_times(self, self.c_out, "tau_ms")
+        put_vectors(self, self.c_out, "threshold", above=0)
         check_tick(self.tick_us)
-        if self.reset not in ("subtract", "to_zero"):
-            raise ValueError(f"reset must be subtract or to_zero, got {self.reset!r}")
-        if self.bias is not None:
-            if self.tick_us is None:
-                raise ValueError("a bias is an input of every tick: event mode (tick_us None) has none")
-            object.__setattr__(self, "bias", vector("bias", self.bias, self.c_out))
+        check_reset(self.reset)
+        put_bias(self, self.c_out)
 
     def _check_shapes(self) -> None:
         weight = np.asarray(self.weight, np.float32)
         if weight.ndim != 4 or 0 in weight.shape:
             raise ValueError(f"weight must have shape (c_out, c_in / groups, kh, kw), got {weight.shape}")
-        object.__setattr__(self, "weight", checked("weight", weight, -np.inf, True))
+        put(self, "weight", checked("weight", weight, -np.inf, True))
         shape_in = tuple(int(n) for n in self.shape_in)
         if len(shape_in) != 3 or min(shape_in) < 1:
             raise ValueError(f"shape_in must be (channels, height, width), got {shape_in}")
-        object.__setattr__(self, "shape_in", shape_in)
+        put(self, "shape_in", shape_in)
         for name, least in (("stride", 1), ("padding", 0), ("dilation", 1), ("pool_size", 1), ("pool_stride", 1)):
             given = getattr(self, name)
-            object.__setattr__(self, name, pair(name, self.pool_size if given is None else given, least))
+            put(self, name, pair(name, self.pool_size if given is None else given, least))
         if self.groups < 1 or self.c_out % self.groups or weight.shape[1] * self.groups != shape_in[0]:
             raise ValueError(f"a weight of shape {weight.shape} in {self.groups} groups takes {weight.shape[1] * self.groups} "
                              f"channels and needs c_out divisible by groups; got {shape_in[0]} channels")

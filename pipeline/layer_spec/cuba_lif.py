@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.layer_spec.checks import check_tick, decay, matrix, vector
+from pipeline.layer_spec.checks import Dense, check_reset, check_tick, decay, matrix, put, put_bias, put_times, put_vectors
 from pipeline.layer_spec.lif import Reset
 
 
 @dataclass(frozen=True, eq=False)
-class CubaLIFSpec:
+class CubaLIFSpec(Dense):
     """Leaky integrate-and-fire neurons with exponential synapses (current-based), behind a dense weight matrix.
 
     At every tick, in this order: i <- a i + sum of w over this tick's input spikes (+ bias); v <- d v + i; where
@@ -36,29 +36,14 @@ class CubaLIFSpec:
     bias: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "weight", matrix("weight", self.weight))
-        for name in ("tau_ms", "tau_syn_ms"):
-            object.__setattr__(self, name, vector(name, getattr(self, name), self.n_out, least=0, finite=False))
-        object.__setattr__(self, "threshold", vector("threshold", self.threshold, self.n_out))
-        if (self.threshold <= 0).any():
-            raise ValueError("threshold must be above 0, or silent neurons would fire")
+        put(self, "weight", matrix("weight", self.weight))
+        put_times(self, self.n_out, "tau_ms", "tau_syn_ms")
+        put_vectors(self, self.n_out, "threshold", above=0)
         check_tick(self.tick_us)
-        if self.reset not in ("subtract", "to_zero"):
-            raise ValueError(f"reset must be subtract or to_zero, got {self.reset!r}")
+        check_reset(self.reset)
         if self.tick_us is None and ((self.tau_ms == 0).any() or (self.tau_syn_ms == 0).any()):
             raise ValueError("in event mode (tick_us None) tau_ms and tau_syn_ms must be above 0: a current takes time to act")
-        if self.bias is not None:
-            if self.tick_us is None:
-                raise ValueError("a bias is an input of every tick: event mode (tick_us None) has none")
-            object.__setattr__(self, "bias", vector("bias", self.bias, self.n_out))
-
-    @property
-    def n_in(self) -> int:
-        return self.weight.shape[0]
-
-    @property
-    def n_out(self) -> int:
-        return self.weight.shape[1]
+        put_bias(self, self.n_out)
 
     def decay(self) -> np.ndarray:
         """(n_out,) float32: what v keeps over one tick. Layers on a tick alone."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.layer_spec.checks import put
+
 
 @dataclass(frozen=True, eq=False)
 class DelaySpec:
@@ -21,7 +23,7 @@ class DelaySpec:
             raise ValueError(f"delay_us must be at least 0, got {array.min()}")
         array = array.astype(np.int64)
         array.setflags(write=False)
-        object.__setattr__(self, "delay_us", array)
+        put(self, "delay_us", array)
 
     @property
     def n_in(self) -> int:

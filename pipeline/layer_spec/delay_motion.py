@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.layer_spec.checks import check_tick, checked, vector
+from pipeline.layer_spec.checks import check_tick, checked, put, vector
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,9 +39,9 @@ class DelayMotionSpec:
         kernel = np.asarray(self.kernel, np.float32)
         if kernel.ndim != 5 or 0 in kernel.shape:
             raise ValueError(f"kernel must have shape (classes, polarities, delays, kh, kw), got {kernel.shape}")
-        object.__setattr__(self, "kernel", checked("kernel", kernel, -np.inf, True))
-        object.__setattr__(self, "bias", vector("bias", self.bias, kernel.shape[0]))
-        object.__setattr__(self, "size", tuple(int(length) for length in self.size))
+        put(self, "kernel", checked("kernel", kernel, -np.inf, True))
+        put(self, "bias", vector("bias", self.bias, kernel.shape[0]))
+        put(self, "size", tuple(int(length) for length in self.size))
         if len(self.size) != 2 or min(self.size) < 1:
             raise ValueError(f"size must be (height, width) of the picture, got {self.size}")
         check_tick(self.tick_us, needed=True)

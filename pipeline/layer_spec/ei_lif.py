@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.layer_spec.checks import check_tick, decay, matrix, vector
+from pipeline.layer_spec.checks import check_reset, check_tick, decay, matrix, put, put_bias, put_times, put_vectors
 from pipeline.layer_spec.lif import Reset
 
 
@@ -41,22 +41,20 @@ class EILIFSpec:
 
     def __post_init__(self) -> None:
         for name in ("weight_e", "weight_i", "weight_ei"):
-            object.__setattr__(self, name, matrix(name, getattr(self, name)))
+            put(self, name, matrix(name, getattr(self, name)))
             if (getattr(self, name) < 0).any():
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name).min():g}: inhibition has its own neurons")
         n_inhibitory = self.weight_i.shape[1]
         if self.weight_i.shape[0] != self.n_in or self.weight_ei.shape != (n_inhibitory, self.n_out):
             raise ValueError("weight_e (n_in, n_out), weight_i (n_in, n_inhibitory) and weight_ei (n_inhibitory, n_out) must fit "
                              f"together, got {self.weight_e.shape}, {self.weight_i.shape} and {self.weight_ei.shape}")
-        object.__setattr__(self, "gain_e", vector("gain_e", self.gain_e, self.n_out, above=0))
-        object.__setattr__(self, "gain_i", vector("gain_i", self.gain_i, n_inhibitory, above=0))
-        object.__setattr__(self, "tau_ms", vector("tau_ms", self.tau_ms, self.n_out, least=0, finite=False))
-        object.__setattr__(self, "threshold", vector("threshold", self.threshold, self.n_out, above=0))
+        put_vectors(self, self.n_out, "gain_e", above=0)
+        put_vectors(self, n_inhibitory, "gain_i", above=0)
+        put_times(self, self.n_out, "tau_ms")
+        put_vectors(self, self.n_out, "threshold", above=0)
         check_tick(self.tick_us, needed=True)
-        if self.reset not in ("subtract", "to_zero"):
-            raise ValueError(f"reset must be subtract or to_zero, got {self.reset!r}")
-        if self.bias is not None:
-            object.__setattr__(self, "bias", vector("bias", self.bias, self.n_out))
+        check_reset(self.reset)
+        put_bias(self, self.n_out)
 
     @property
     def n_in(self) -> int:

@@ -7,13 +7,13 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.layer_spec.checks import check_tick, decay, matrix, vector
+from pipeline.layer_spec.checks import Dense, check_reset, check_tick, decay, matrix, put, put_bias, put_times, put_vectors
 
 Reset = Literal["subtract", "to_zero"]
 
 
 @dataclass(frozen=True, eq=False)
-class LIFSpec:
+class LIFSpec(Dense):
     """Leaky integrate-and-fire neurons behind a dense weight matrix.
 
     At every tick, in this order: v <- d v + sum of w[i] over this tick's input spikes i (+ bias); where v >= threshold emit
@@ -34,26 +34,12 @@ class LIFSpec:
     bias: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "weight", matrix("weight", self.weight))
-        object.__setattr__(self, "tau_ms", vector("tau_ms", self.tau_ms, self.n_out, least=0, finite=False))
-        object.__setattr__(self, "threshold", vector("threshold", self.threshold, self.n_out))
-        if (self.threshold <= 0).any():
-            raise ValueError("threshold must be above 0, or silent neurons would fire")
+        put(self, "weight", matrix("weight", self.weight))
+        put_times(self, self.n_out, "tau_ms")
+        put_vectors(self, self.n_out, "threshold", above=0)
         check_tick(self.tick_us)
-        if self.reset not in ("subtract", "to_zero"):
-            raise ValueError(f"reset must be subtract or to_zero, got {self.reset!r}")
-        if self.bias is not None:
-            if self.tick_us is None:
-                raise ValueError("a bias is an input of every tick: event mode (tick_us None) has none")
-            object.__setattr__(self, "bias", vector("bias", self.bias, self.n_out))
-
-    @property
-    def n_in(self) -> int:
-        return self.weight.shape[0]
-
-    @property
-    def n_out(self) -> int:
-        return self.weight.shape[1]
+        check_reset(self.reset)
+        put_bias(self, self.n_out)
 
     def decay(self) -> np.ndarray:
         """(n_out,) float32: what v keeps over one tick (in event mode: over 1 us)."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.layer_spec.checks import check_tick, decay, matrix, vector
+from pipeline.layer_spec.checks import check_tick, decay, matrix, put, put_times, put_vectors, vector
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,19 +39,19 @@ class LinearAttentionSpec:
     scale: np.ndarray | float = 0.125
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "weight", matrix("weight", self.weight))
+        put(self, "weight", matrix("weight", self.weight))
         hidden, memory_ms = self.weight.shape[1], np.asarray(self.memory_ms, np.float32)
         if self.n_keys < 1 or self.n_out < 1:
             raise ValueError(f"weight must have 2 n_keys + n_out columns, got {hidden} for n_keys {self.n_keys}")
         if memory_ms.ndim != 1 or not memory_ms.size or self.n_keys % memory_ms.size or self.n_out % memory_ms.size:
             raise ValueError(f"memory_ms must be (heads,), heads dividing {self.n_keys} keys and {self.n_out} values, "
                              f"got shape {memory_ms.shape}")
-        object.__setattr__(self, "memory_ms", vector("memory_ms", memory_ms, memory_ms.size, least=0, finite=False))
-        object.__setattr__(self, "tau_ms", vector("tau_ms", self.tau_ms, hidden, least=0, finite=False))
-        object.__setattr__(self, "threshold", vector("threshold", self.threshold, hidden, above=0))
-        object.__setattr__(self, "tau_out_ms", vector("tau_out_ms", self.tau_out_ms, self.n_out, least=0, finite=False))
-        object.__setattr__(self, "threshold_out", vector("threshold_out", self.threshold_out, self.n_out, above=0))
-        object.__setattr__(self, "scale", vector("scale", self.scale, self.n_out))
+        put(self, "memory_ms", vector("memory_ms", memory_ms, memory_ms.size, least=0, finite=False))
+        put_times(self, hidden, "tau_ms")
+        put_vectors(self, hidden, "threshold", above=0)
+        put_times(self, self.n_out, "tau_out_ms")
+        put_vectors(self, self.n_out, "threshold_out", above=0)
+        put(self, "scale", vector("scale", self.scale, self.n_out))
         check_tick(self.tick_us, needed=True)
 
     @property

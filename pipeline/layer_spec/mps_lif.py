@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.layer_spec.checks import check_tick, decay, matrix, vector
+from pipeline.layer_spec.checks import Dense, check_tick, decay, matrix, put, put_times, put_vectors
 
 
 @dataclass(frozen=True, eq=False)
-class MPSLIFSpec:
+class MPSLIFSpec(Dense):
     """Leaky integrate-and-fire neurons behind dense weights, with membrane potential smoothing.
 
     With u the membrane carried into a tick and hs its smoothed value, at every tick:
@@ -34,20 +34,12 @@ class MPSLIFSpec:
     tick_us: int
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "weight", matrix("weight", self.weight))
-        object.__setattr__(self, "tau_ms", vector("tau_ms", self.tau_ms, self.n_out, least=0, finite=False))
-        object.__setattr__(self, "threshold", vector("threshold", self.threshold, self.n_out, above=0))
+        put(self, "weight", matrix("weight", self.weight))
+        put_times(self, self.n_out, "tau_ms")
+        put_vectors(self, self.n_out, "threshold", above=0)
         check_tick(self.tick_us, needed=True)
         if not 0 <= self.alpha < 1:
             raise ValueError(f"alpha must be at least 0 and below 1, got {self.alpha}")
-
-    @property
-    def n_in(self) -> int:
-        return self.weight.shape[0]
-
-    @property
-    def n_out(self) -> int:
-        return self.weight.shape[1]
 
     def decay(self) -> np.ndarray:
         """(n_out,) float32: k, what of hs reaches h."""

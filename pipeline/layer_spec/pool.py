@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.layer_spec.checks import check_tick
+from pipeline.layer_spec.checks import check_tick, put
 from pipeline.layer_spec.conv import Pair, pair
 
 How = Literal["sum", "average", "max"]
@@ -39,9 +39,9 @@ class PoolSpec:
         shape_in = tuple(int(n) for n in self.shape_in)
         if len(shape_in) != 3 or min(shape_in) < 1:
             raise ValueError(f"shape_in must be (channels, height, width), got {shape_in}")
-        object.__setattr__(self, "shape_in", shape_in)
-        object.__setattr__(self, "size", pair("size", self.size, 1))
-        object.__setattr__(self, "stride", pair("stride", self.size if self.stride is None else self.stride, 1))
+        put(self, "shape_in", shape_in)
+        put(self, "size", pair("size", self.size, 1))
+        put(self, "stride", pair("stride", self.size if self.stride is None else self.stride, 1))
         check_tick(self.tick_us)
         if min(self.shape_out) < 1:
             raise ValueError(f"a window of {self.size} does not fit into {shape_in[1:]} pixels")

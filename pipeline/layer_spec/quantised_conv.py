@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.layer_spec.checks import check_tick, vector
+from pipeline.layer_spec.checks import check_tick, put, vector
 from pipeline.layer_spec.conv import ConvLIFSpec, Pair, pair
 from pipeline.layer_spec.lif import Reset
 from pipeline.layer_spec.quantised_lif import GREATEST, pack, row_bytes, unpack
@@ -45,23 +45,23 @@ class QuantisedConvLIFSpec:
         if self.bits not in GREATEST:
             raise ValueError(f"bits must be 1, 2 (ternary), 4 or 8, got {self.bits}")
         check_tick(self.tick_us, needed=True)
-        object.__setattr__(self, "kernel", pair("kernel", self.kernel, 1))
+        put(self, "kernel", pair("kernel", self.kernel, 1))
         scale = np.asarray(self.scale, np.float32)
         if scale.ndim != 1 or not scale.size:
             raise ValueError(f"scale must have shape (c_out,), got {scale.shape}")
-        object.__setattr__(self, "scale", vector("scale", scale, scale.size, above=0))
+        put(self, "scale", vector("scale", scale, scale.size, above=0))
         packed = np.array(self.packed, order="C")
         rows, wanted = self.shape_in[0] * self.kernel[0] * self.kernel[1], row_bytes(self.c_out, self.bits)
         if packed.dtype != np.uint8 or packed.shape != (rows, wanted):
             raise ValueError(f"packed must be uint8 of shape ({rows}, {wanted}) for {self.c_out} channels of {self.bits} bits, "
                              f"got {packed.dtype} of shape {packed.shape}")
         packed.setflags(write=False)
-        object.__setattr__(self, "packed", packed)
+        put(self, "packed", packed)
         if not np.array_equal(pack_filters(self.codes(), self.bits), packed):
             raise ValueError(f"packed holds codes that {self.bits} bits do not have, or bits behind the last channel")
         plain = self.of_codes()
         for name in ("tau_ms", "threshold", "bias", "shape_in", "stride", "padding"):
-            object.__setattr__(self, name, getattr(plain, name))
+            put(self, name, getattr(plain, name))
 
     def codes(self) -> np.ndarray:
         """(c_out, c_in, kh, kw) int8: the whole numbers that the weights are multiples of."""

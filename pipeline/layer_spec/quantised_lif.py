@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.layer_spec.checks import check_tick, decay, vector
+from pipeline.layer_spec.checks import check_reset, check_tick, decay, put, put_bias, put_times, put_vectors, vector
 from pipeline.layer_spec.lif import Reset
 
 GREATEST = {1: 1, 2: 1, 4: 7, 8: 127}  # the greatest code of so many bits; 2 bits are ternary
@@ -42,25 +42,21 @@ class QuantisedLIFSpec:
         scale = np.asarray(self.scale, np.float32)
         if scale.ndim != 1 or not scale.size:
             raise ValueError(f"scale must have shape (n_out,), got {scale.shape}")
-        object.__setattr__(self, "scale", vector("scale", scale, scale.size, above=0))
+        put(self, "scale", vector("scale", scale, scale.size, above=0))
         packed = np.array(self.packed, order="C")
         wanted = row_bytes(self.n_out, self.bits)
         if packed.dtype != np.uint8 or packed.ndim != 2 or not packed.size or packed.shape[1] != wanted:
             raise ValueError(f"packed must be uint8 of shape (n_in, {wanted}) for {self.n_out} units of {self.bits} bits, "
                              f"got {packed.dtype} of shape {packed.shape}")
         packed.setflags(write=False)
-        object.__setattr__(self, "packed", packed)
+        put(self, "packed", packed)
         if not np.array_equal(pack(self.codes(), self.bits), packed):
             raise ValueError(f"packed holds codes that {self.bits} bits do not have, or bits behind the last unit")
-        object.__setattr__(self, "tau_ms", vector("tau_ms", self.tau_ms, self.n_out, least=0, finite=False))
-        object.__setattr__(self, "threshold", vector("threshold", self.threshold, self.n_out, above=0))
+        put_times(self, self.n_out, "tau_ms")
+        put_vectors(self, self.n_out, "threshold", above=0)
         check_tick(self.tick_us)
-        if self.reset not in ("subtract", "to_zero"):
-            raise ValueError(f"reset must be subtract or to_zero, got {self.reset!r}")
-        if self.bias is not None:
-            if self.tick_us is None:
-                raise ValueError("a bias is an input of every tick: event mode (tick_us None) has none")
-            object.__setattr__(self, "bias", vector("bias", self.bias, self.n_out))
+        check_reset(self.reset)
+        put_bias(self, self.n_out)
 
     @property
     def n_in(self) -> int:

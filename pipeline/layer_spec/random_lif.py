@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from pipeline.layer_spec.checks import put
 from pipeline.layer_spec.lif import LIFSpec, Reset
 
 Draw = Literal["uniform", "normal", "sign"]
@@ -56,8 +57,8 @@ class RandomLIFSpec:
     reset: Reset = "subtract"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "shape", tuple(self.shape))
-        object.__setattr__(self, "fields", tuple(self.fields))
+        put(self, "shape", tuple(self.shape))
+        put(self, "fields", tuple(self.fields))
         if self.draw not in ("uniform", "normal", "sign"):
             raise ValueError(f"draw must be uniform, normal or sign, got {self.draw!r}")
         if not self.shape or min(self.shape) < 1 or self.n_out < 1:

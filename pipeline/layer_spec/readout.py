@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.layer_spec.checks import check_tick, decay, matrix, vector
+from pipeline.layer_spec.checks import check_tick, decay, matrix, put, put_times, put_vectors
 
 Score = Literal["spike_count", "membrane", "max_membrane", "softmax_sum"]
 
@@ -36,15 +36,15 @@ class ReadoutSpec:
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "names", tuple(self.names))
+        put(self, "names", tuple(self.names))
         if not self.names or len(set(self.names)) != len(self.names):
             raise ValueError(f"names must be different class names, got {self.names}")
         if self.weight is not None:
-            object.__setattr__(self, "weight", matrix("weight", self.weight))
+            put(self, "weight", matrix("weight", self.weight))
             if self.weight.shape[1] != self.n_out:
                 raise ValueError(f"weight has {self.weight.shape[1]} columns for {self.n_out} classes")
         if self.bias is not None:
-            object.__setattr__(self, "bias", vector("bias", self.bias, self.n_out))
+            put_vectors(self, self.n_out, "bias")
         if not self.temperature > 0:
             raise ValueError(f"temperature must be above 0, got {self.temperature}")
         check_tick(self.tick_us)
@@ -57,7 +57,7 @@ class ReadoutSpec:
         elif self.score in ("membrane", "max_membrane", "softmax_sum"):
             if self.tau_ms is None or self.tick_us is None:
                 raise ValueError(f"a {self.score} readout needs tau_ms and tick_us")
-            object.__setattr__(self, "tau_ms", vector("tau_ms", self.tau_ms, self.n_out, least=0, finite=False))
+            put_times(self, self.n_out, "tau_ms")
         else:
             raise ValueError(f"score must be spike_count, membrane, max_membrane or softmax_sum, got {self.score!r}")
 

@@ -6,12 +6,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.layer_spec.checks import check_tick, decay, delays, matrix, vector
+from pipeline.layer_spec.checks import (
+    Dense,
+    check_reset,
+    check_tick,
+    decay,
+    delays,
+    matrix,
+    put,
+    put_bias,
+    put_times,
+    put_vectors,
+)
 from pipeline.layer_spec.lif import Reset
 
 
 @dataclass(frozen=True, eq=False)
-class RecurrentLIFSpec:
+class RecurrentLIFSpec(Dense):
     """Leaky integrate-and-fire neurons behind dense weights, with recurrent weights and a recurrent delay of each neuron.
 
     At every tick t, in this order: v <- d v (+ bias) + sum of recurrent[j] over the spikes j of this layer at
@@ -37,26 +48,16 @@ class RecurrentLIFSpec:
     bias: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "weight", matrix("weight", self.weight))
-        object.__setattr__(self, "recurrent", matrix("recurrent", self.recurrent))
+        put(self, "weight", matrix("weight", self.weight))
+        put(self, "recurrent", matrix("recurrent", self.recurrent))
         if self.recurrent.shape != (self.n_out, self.n_out):
             raise ValueError(f"recurrent must have shape ({self.n_out}, {self.n_out}), got {self.recurrent.shape}")
         check_tick(self.tick_us, needed=True)
-        object.__setattr__(self, "delay_us", delays("delay_us", self.delay_us, ((self.n_out,),), self.tick_us))
-        object.__setattr__(self, "tau_ms", vector("tau_ms", self.tau_ms, self.n_out, least=0, finite=False))
-        object.__setattr__(self, "threshold", vector("threshold", self.threshold, self.n_out, above=0))
-        if self.reset not in ("subtract", "to_zero"):
-            raise ValueError(f"reset must be subtract or to_zero, got {self.reset!r}")
-        if self.bias is not None:
-            object.__setattr__(self, "bias", vector("bias", self.bias, self.n_out))
-
-    @property
-    def n_in(self) -> int:
-        return self.weight.shape[0]
-
-    @property
-    def n_out(self) -> int:
-        return self.weight.shape[1]
+        put(self, "delay_us", delays("delay_us", self.delay_us, ((self.n_out,),), self.tick_us))
+        put_times(self, self.n_out, "tau_ms")
+        put_vectors(self, self.n_out, "threshold", above=0)
+        check_reset(self.reset)
+        put_bias(self, self.n_out)
 
     def decay(self) -> np.ndarray:
         """(n_out,) float32: what v keeps over one tick."""

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.layer_spec.checks import check_tick, matrix, vector
+from pipeline.layer_spec.checks import Dense, check_reset, check_tick, matrix, put, put_bias, put_times, put_vectors
 from pipeline.layer_spec.lif import Reset
 
 
 @dataclass(frozen=True, eq=False)
-class ResonateSpec:
+class ResonateSpec(Dense):
     """Resonate-and-fire (complex leaky integrate-and-fire) neurons behind a dense weight matrix.
 
     The state z = x + i y decays and turns. At every tick, in this order: z <- exp((-1/tau + 2 pi i frequency) tick) z + sum of
@@ -34,27 +34,13 @@ class ResonateSpec:
     bias: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "weight", matrix("weight", self.weight))
-        object.__setattr__(self, "tau_ms", vector("tau_ms", self.tau_ms, self.n_out, least=0, finite=False))
-        for name in ("frequency_hz", "threshold"):
-            object.__setattr__(self, name, vector(name, getattr(self, name), self.n_out))
-        if (self.threshold <= 0).any():
-            raise ValueError("threshold must be above 0, or silent neurons would fire")
-        if self.tick_us is None:
-            raise ValueError("resonating neurons run on a tick, got tick_us None (event mode)")
-        check_tick(self.tick_us)
-        if self.reset not in ("subtract", "to_zero"):
-            raise ValueError(f"reset must be subtract or to_zero, got {self.reset!r}")
-        if self.bias is not None:
-            object.__setattr__(self, "bias", vector("bias", self.bias, self.n_out))
-
-    @property
-    def n_in(self) -> int:
-        return self.weight.shape[0]
-
-    @property
-    def n_out(self) -> int:
-        return self.weight.shape[1]
+        put(self, "weight", matrix("weight", self.weight))
+        put_times(self, self.n_out, "tau_ms")
+        put_vectors(self, self.n_out, "frequency_hz")
+        put_vectors(self, self.n_out, "threshold", above=0)
+        check_tick(self.tick_us, needed=True)
+        check_reset(self.reset)
+        put_bias(self, self.n_out)
 
     def turn(self) -> tuple[np.ndarray, np.ndarray]:
         """(n_out,) float32 each: real and imaginary part of exp((-1/tau + 2 pi i frequency) tick), computed in float64."""

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.layer_spec.checks import check_tick, decay, matrix, vector
+from pipeline.layer_spec.checks import Dense, check_tick, decay, matrix, put, put_bias, vector
 
 
 @dataclass(frozen=True, eq=False)
-class SRMSpec:
+class SRMSpec(Dense):
     """Spike response (SRM-alpha, SLAYER) neurons behind a dense weight matrix.
 
     u(t) = sum over input spikes of w eps(t - t_i) - refractory threshold sum over own spikes of nu(t - t_f), both kernels
@@ -37,26 +37,15 @@ class SRMSpec:
     bias: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "weight", matrix("weight", self.weight))
+        put(self, "weight", matrix("weight", self.weight))
         for name in ("tau_syn_ms", "tau_ref_ms", "threshold"):
-            object.__setattr__(self, name, vector(name, getattr(self, name), self.n_out))
+            put(self, name, vector(name, getattr(self, name), self.n_out))
             if (getattr(self, name) <= 0).any():
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name).min():g}")
-        if self.tick_us is None:
-            raise ValueError("spike response neurons run on a tick, got tick_us None (event mode)")
-        check_tick(self.tick_us)
+        check_tick(self.tick_us, needed=True)
         if not 0 <= self.refractory < np.inf:
             raise ValueError(f"refractory must be at least 0 and finite, got {self.refractory}")
-        if self.bias is not None:
-            object.__setattr__(self, "bias", vector("bias", self.bias, self.n_out))
-
-    @property
-    def n_in(self) -> int:
-        return self.weight.shape[0]
-
-    @property
-    def n_out(self) -> int:
-        return self.weight.shape[1]
+        put_bias(self, self.n_out)
 
     def decays(self) -> tuple[np.ndarray, np.ndarray]:
         """(n_out,) float32 each: what the states of input and of own spikes keep over one tick."""

@@ -6,12 +6,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.layer_spec.checks import check_tick, decay, delays, matrix, vector
+from pipeline.layer_spec.checks import (
+    Dense,
+    check_reset,
+    check_tick,
+    decay,
+    delays,
+    matrix,
+    put,
+    put_bias,
+    put_times,
+    put_vectors,
+)
 from pipeline.layer_spec.lif import Reset
 
 
 @dataclass(frozen=True, eq=False)
-class SynapticDelaySpec:
+class SynapticDelaySpec(Dense):
     """Leaky integrate-and-fire neurons behind dense weights, each weight with a delay of its own.
 
     At every tick t, in this order: v <- d v + sum of w[i, j] over the spikes i of tick t - delay[i, j] (+ bias); where
@@ -34,24 +45,14 @@ class SynapticDelaySpec:
     bias: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "weight", matrix("weight", self.weight))
+        put(self, "weight", matrix("weight", self.weight))
         check_tick(self.tick_us, needed=True)
         shapes = ((self.n_in, self.n_out), (1, self.n_out))
-        object.__setattr__(self, "delay_us", delays("delay_us", self.delay_us, shapes, self.tick_us))
-        object.__setattr__(self, "tau_ms", vector("tau_ms", self.tau_ms, self.n_out, least=0, finite=False))
-        object.__setattr__(self, "threshold", vector("threshold", self.threshold, self.n_out, above=0))
-        if self.reset not in ("subtract", "to_zero"):
-            raise ValueError(f"reset must be subtract or to_zero, got {self.reset!r}")
-        if self.bias is not None:
-            object.__setattr__(self, "bias", vector("bias", self.bias, self.n_out))
-
-    @property
-    def n_in(self) -> int:
-        return self.weight.shape[0]
-
-    @property
-    def n_out(self) -> int:
-        return self.weight.shape[1]
+        put(self, "delay_us", delays("delay_us", self.delay_us, shapes, self.tick_us))
+        put_times(self, self.n_out, "tau_ms")
+        put_vectors(self, self.n_out, "threshold", above=0)
+        check_reset(self.reset)
+        put_bias(self, self.n_out)
 
     @property
     def lead_ticks(self) -> int:

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.layer_spec.checks import check_tick, decay, matrix, vector
+from pipeline.layer_spec.checks import Dense, check_tick, decay, matrix, put, put_times, put_vectors, vector
 
 VECTORS = ("input_slow", "input_fast", "to_slow", "to_fast", "reset_slow", "reset_fast", "gain_slow", "gain_fast")
 
 
 @dataclass(frozen=True, eq=False)
-class TwoCompartmentSpec:
+class TwoCompartmentSpec(Dense):
     """Neurons of a slow (dendritic) and a fast (somatic) compartment behind dense weights: TS-LIF.
 
     At every tick, with I = sum of weight[i] over this tick's input spikes i, in this order:
@@ -45,26 +45,17 @@ class TwoCompartmentSpec:
     gain_fast: np.ndarray | float = 1.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "weight", matrix("weight", self.weight))
-        for name in ("tau_slow_ms", "tau_fast_ms"):
-            object.__setattr__(self, name, vector(name, getattr(self, name), self.n_out, least=0, finite=False))
-        object.__setattr__(self, "threshold", vector("threshold", self.threshold, self.n_out, above=0))
+        put(self, "weight", matrix("weight", self.weight))
+        put_times(self, self.n_out, "tau_slow_ms", "tau_fast_ms")
+        put_vectors(self, self.n_out, "threshold", above=0)
         for name in VECTORS:
-            object.__setattr__(self, name, vector(name, getattr(self, name), self.n_out))
+            put(self, name, vector(name, getattr(self, name), self.n_out))
         check_tick(self.tick_us, needed=True)
         growth = np.abs(np.linalg.eigvals(self.silent_step())).max(-1)
         if (growth > 1 + 1e-9).any():
             j = int(growth.argmax())
             raise ValueError(f"the compartments of neuron {j} drive each other without end in silence ({growth[j]:.3g} times a "
                              "tick); lower to_slow * to_fast or the time constants")
-
-    @property
-    def n_in(self) -> int:
-        return self.weight.shape[0]
-
-    @property
-    def n_out(self) -> int:
-        return self.weight.shape[1]
 
     def silent_step(self) -> np.ndarray:
         """(n_out, 2, 2) float64: what a tick without input makes of (slow, fast)."""
