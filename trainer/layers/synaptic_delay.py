@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,12 +12,12 @@ from torch.nn import functional as F
 from operators.kernels.spread import spread, spread_back
 from pipeline.layer_spec import SynapticDelaySpec
 from trainer.layers.delay import gaussian
-from trainer.layers.lif import Scan
-from trainer.layers.parts import Decay, Positive, Spiking, array, tensor
+from trainer.layers.lif import Leaky
+from trainer.layers.parts import Decay, Positive, array, tensor
 from trainer.layers.surrogates import SURROGATES
 
 
-class SynapticDelay(Spiking):
+class SynapticDelay(Leaky):
     """A dense layer whose synapses delay, learnt in ticks and exported in whole ticks.
 
     In training synapse (i, j) delivers w[i, j] g(lag) at every whole lag of 0..max_ticks, g a Gaussian about its delay of width
@@ -41,18 +40,6 @@ class SynapticDelay(Spiking):
         self.tau_ms = Positive(spec.tau_ms, learn=learn_tau)
         self.threshold = Positive(spec.threshold, learn=learn_threshold)
         self.register_buffer("sigma", torch.zeros(()))
-
-    def forward(self, x: Tensor) -> Tensor:
-        spikes, _ = Scan.apply(self.current(x), self.decay(), self.threshold(), self.reset, self.surrogate)
-        return spikes
-
-    def course(self, x: Tensor, reference: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        d, threshold = self.decay(), self.threshold()
-        v = torch.zeros_like(threshold)
-        for added, spiked in zip(self.current(x)[:, 0], reference[:, 0] > 0, strict=True):
-            v = d * v + added
-            yield v, threshold
-            v = v - threshold * spiked if self.reset == "subtract" else v.masked_fill(spiked, 0.0)
 
     def current(self, x: Tensor) -> Tensor:
         """(T + reach, B, n_out): what each tick adds to v."""
