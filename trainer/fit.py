@@ -6,10 +6,11 @@ import logging
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
 import numpy as np
@@ -43,9 +44,10 @@ class Learner(L.LightningModule):
         self.network, self.training_options, self.batches_an_epoch = network, training, batches_an_epoch
 
     def training_step(self, batch: Any, index: int) -> Tensor:
-        outcome = self.network(batch.x, batch.ticks)
-        loss = self.loss(outcome, batch)
-        self.note(loss, outcome.final(), batch)
+        with made_beside(batch.labels):
+            outcome = self.network(batch.x, batch.ticks)
+            loss = self.loss(outcome, batch)
+            self.note(loss, outcome.final(), batch)
         return loss
 
     def loss(self, outcome: Any, batch: Any) -> Tensor:
@@ -59,9 +61,10 @@ class Learner(L.LightningModule):
                       batch_size=batch.labels.shape[0])
 
     def validation_step(self, batch: Any, index: int) -> None:
-        outcome = self.network(batch.x, batch.ticks)
-        figures = {"val_loss": Learner.loss(self, outcome, batch),
-                   "val_accuracy": (outcome.final().argmax(1) == batch.labels).float().mean()}
+        with made_beside(batch.labels):
+            outcome = self.network(batch.x, batch.ticks)
+            figures = {"val_loss": Learner.loss(self, outcome, batch),
+                       "val_accuracy": (outcome.final().argmax(1) == batch.labels).float().mean()}
         figures |= {f"rate_{name}": rate.mean() for name, rate in outcome.rates().items()}
         figures |= {f"alpha_{name}": layer.alpha().detach() for name, layer in self.network.layers.items()
                     if isinstance(layer, MPSLIF)}
@@ -113,7 +116,8 @@ class Classifier(Learner):
             return super().training_step(batch, index)
         optimizer, schedule = self.optimizers(), self.lr_schedulers()
         optimizer.zero_grad()  # type: ignore[union-attr]
-        loss, scores = self._backward(batch)
+        with made_beside(batch.labels):
+            loss, scores = self._backward(batch)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.training_options.clip)
         optimizer.step()  # type: ignore[union-attr]
         schedule.step()  # type: ignore[union-attr, call-arg]
@@ -197,17 +201,32 @@ def fit(network: AnyNetwork, training: GradientTraining, train: Batches, validat
             for name, monitor in (("best", "val_loss"), ("last", None))[not best :]]
     clip = training.clip if module.automatic_optimization else None  # where it is not, the step clips by itself
     trainer = L.Trainer(
-        max_epochs=training.epochs, accelerator="cpu", devices=training.devices,
+        max_epochs=training.epochs, accelerator=accelerator(training), devices=training.devices,
         strategy="ddp" if training.devices > 1 else "auto", precision=training.precision, gradient_clip_val=clip,
         num_sanity_val_steps=0, logger=TensorBoardLogger(folder, "tensorboard", ""), log_every_n_steps=1_000_000,
         callbacks=[Progress(), History(folder / HISTORY), *keep], enable_progress_bar=False, enable_model_summary=False,
         use_distributed_sampler=False,
     )
     trainer.fit(module, _Epochs(train, module), validation, ckpt_path=str(last) if resume else None, weights_only=True)
-    chosen = torch.load(folder / ("best.ckpt" if best else "last.ckpt"), weights_only=True)
-    module.load_state_dict(chosen["state_dict"])
+    chosen = torch.load(folder / ("best.ckpt" if best else "last.ckpt"), map_location="cpu", weights_only=True)
+    module.cpu().load_state_dict(chosen["state_dict"])  # what is told and exported is worked out here
     network.eval()
     return Fitted(network, chosen["epoch"] + 1, training.epochs)
+
+
+def accelerator(training: GradientTraining) -> Literal["cpu", "cuda"]:
+    """Where the network is trained: on GPUs, if the recipe lets it and there is one for each of its processes.
+    ValueError where the recipe wants GPUs that there are not."""
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if training.accelerator == "gpu" and found < training.devices:
+        raise ValueError(f"accelerator: gpu needs a CUDA device for each of {training.devices} processes, found {found}; "
+                         "use accelerator: auto")
+    return "cuda" if training.accelerator != "cpu" and found >= training.devices else "cpu"
+
+
+def made_beside(tensor: Tensor) -> AbstractContextManager[Any]:
+    """Within it, tensors that are made from nothing are made on the device of `tensor`."""
+    return nullcontext() if tensor.is_cpu else tensor.device
 
 
 class _Epochs:

@@ -88,6 +88,8 @@ class GradientTraining(Method):
     precision: Literal["32-true", "bf16-mixed"] = Field(
         "32-true", description="bf16-mixed: products with weights in bfloat16; membranes, figures and export in float32")
     devices: int = Field(1, ge=1, description="processes that share out the batches of an epoch and average their gradients")
+    accelerator: Literal["auto", "cpu", "gpu"] = Field(
+        "auto", description="auto: CUDA GPUs where there is one for each process, else the CPU; the last bits are the device's")
     select: Literal["best", "last"] = Field("best", description="state exported: least validation loss, or the last epoch")
 
 
@@ -131,6 +133,7 @@ class EventTraining(GradientTraining):
     method: Literal["eventprop"]
     delay_learning_rate: float = Field(0.2, gt=0, description="AdamW step of delays, in ms; falls as a cosine")
     devices: Literal[1] = Field(1, description="one process")
+    accelerator: Literal["cpu"] = Field("cpu", description="spikes are those of the runtime's operators")
     precision: Literal["32-true"] = Field("32-true", description="spike times are float64 all the same")
     loss: Literal["cross_entropy"] = Field("cross_entropy", description="of the final scores")
     least_hz: float = Field(1.0, ge=0, description="a neuron that fires less often in a batch is nudged: no gradient reaches it")

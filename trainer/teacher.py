@@ -30,4 +30,5 @@ class Teacher:
     @torch.no_grad()
     def scores(self, batch: Batch) -> Tensor:
         """(B, classes): its final scores, over its temperature."""
-        return self._network(batch.x, batch.ticks).final() / self._network.readout.temperature.float()
+        network = self._network.to(batch.x.device)
+        return network(batch.x, batch.ticks).final() / network.readout.temperature.float()

@@ -53,7 +53,7 @@ class Delay(nn.Module):
 
     @torch.no_grad()
     def clamp(self) -> None:
-        self.delay_ticks.clamp_(torch.zeros(()), self.greatest)
+        self.delay_ticks.clamp_(torch.zeros_like(self.greatest), self.greatest)
 
     @torch.no_grad()
     def grow(self) -> None:

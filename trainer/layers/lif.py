@@ -86,9 +86,9 @@ class Scan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, current: Tensor, d: Tensor, threshold: Tensor, reset: str, slope: Surrogate) -> tuple[Tensor, Tensor]:
         current = current.detach().float().contiguous()  # the product with the weights may be of lower precision, v is not
-        trace, spikes, v = torch.empty_like(current), torch.empty_like(current), torch.zeros_like(current[0])
-        left, least = (x.detach().expand(current.shape[2]).contiguous().numpy() for x in (d, threshold))
-        scan(current.numpy(), left, least, reset == "to_zero", v.numpy(), trace.numpy(), spikes.numpy())
+        trace, spikes = torch.empty_like(current), torch.empty_like(current)
+        left, least = (x.detach().expand(current.shape[2]).contiguous() for x in (d, threshold))
+        _scan(current, left, least, reset == "to_zero", trace, spikes)
         ctx.save_for_backward(d, threshold, trace, spikes)
         ctx.reset, ctx.slope = reset, slope
         ctx.mark_non_differentiable(trace)
@@ -102,7 +102,7 @@ class Scan(torch.autograd.Function):
         direct = -delta.sum((0, 1)) if ctx.needs_input_grad[2] else None  # the comparison's part in the gradient of the threshold
         to_zero = ctx.reset == "to_zero"
         delta = delta.contiguous()
-        scan_back(delta.numpy(), d.detach().expand(delta.shape[2]).contiguous().numpy(), spikes.numpy(), to_zero)
+        _scan_back(delta, d.detach().expand(delta.shape[2]).contiguous(), spikes, to_zero)
         g_d = None
         if ctx.needs_input_grad[1]:
             after = trace * (1 - spikes) if to_zero else trace - threshold * spikes
@@ -110,3 +110,24 @@ class Scan(torch.autograd.Function):
         if direct is not None and not to_zero:
             direct -= (delta[1:] * d * spikes[:-1]).sum((0, 1))
         return delta, g_d, direct, None, None
+
+
+def _scan(current: Tensor, d: Tensor, threshold: Tensor, to_zero: bool, trace: Tensor, spikes: Tensor) -> None:
+    """The kernel `scan` from v = 0; where no kernel reaches the tensors, on a GPU, the same by torch, tick by tick."""
+    v = torch.zeros_like(current[0])
+    if current.is_cpu:
+        scan(current.numpy(), d.numpy(), threshold.numpy(), to_zero, v.numpy(), trace.numpy(), spikes.numpy())
+        return
+    for added, potential, fired in zip(current, trace, spikes, strict=True):
+        potential.copy_(d * v + added)
+        fired.copy_(potential >= threshold)
+        v = potential * (1 - fired) if to_zero else potential - threshold * fired
+
+
+def _scan_back(delta: Tensor, d: Tensor, spikes: Tensor, to_zero: bool) -> None:
+    """The kernel `scan_back`, or the same by torch."""
+    if delta.is_cpu:
+        scan_back(delta.numpy(), d.numpy(), spikes.numpy(), to_zero)
+        return
+    for t in range(delta.shape[0] - 2, -1, -1):
+        delta[t] += delta[t + 1] * d * (1 - spikes[t] if to_zero else 1)

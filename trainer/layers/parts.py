@@ -58,7 +58,7 @@ class Decay(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, tau_ms: Tensor, tick_us: int) -> Tensor:
-        d = torch.from_numpy(decay(tau_ms.detach().numpy(), tick_us))
+        d = torch.from_numpy(decay(array(tau_ms), tick_us)).to(tau_ms.device)
         ctx.save_for_backward(tau_ms, d)
         ctx.tick_us = tick_us
         return d
@@ -74,7 +74,7 @@ def tensor(values: np.ndarray) -> Tensor:
 
 
 def array(values: Tensor) -> np.ndarray:
-    return values.detach().numpy().copy()
+    return values.detach().cpu().numpy().copy()
 
 
 def exactly(values: np.ndarray, slope: Tensor) -> Tensor:
