@@ -18,7 +18,6 @@ PAIRS, GROUP = 10, 20  # pairs or neurons of the interval tasks; neurons of a gr
 PLANE, GAP = 10.0, 2.5  # half the side of the square that labels are drawn from; what is left free beside the border
 NEURONS = 3 * GROUP  # of the largest task
 RATES_HZ = np.array([2, 4, 6, 8, 10])
-ATTEMPTS = 500  # to place one more pair
 TOGETHER = ((0, 1), (0, 2), (1, 2))  # the groups that fire at one time, by class
 NAMES = {"isi": ("below", "above"), "cross_channel_isi": ("below", "above"), "coincidence": ("a and b", "a and c", "b and c")}
 
@@ -26,23 +25,25 @@ NAMES = {"isi": ("below", "above"), "cross_channel_isi": ("below", "above"), "co
 class TimingTaskConfig(SampledConfig):
     """Samples whose class cannot be told from spike counts: it lies in intervals or coincidences.
 
-    The interval tasks draw points (x, y) uniformly from [-10, 10]^2, none closer than 2.5 to the line y = -x / 2; the class is
-    the side of the line. x sets how many pairs of spikes a second there are (2, 4, 6, 8 or 10), y the interval inside a pair,
-    1 ms to max_interval_ms, both linearly.
+    The interval tasks draw points (x, y) from [-10, 10]^2, none closer than 2.5 to the line y = -x / 2; the class is the side of
+    the line. x sets how many pairs of spikes a second there are (2, 4, 6, 8 or 10), y the interval inside a pair, 1 ms to
+    max_interval_ms, both linearly. Both classes are as likely at every x, and y is uniform on its side of the line, so that
+    the number of pairs tells nothing: of points drawn uniformly from the square, as in the source, it tells 0.67 of the classes.
 
         isi                 10 neurons; each fires pairs at random times, the spikes of a pair being the interval apart
-        cross_channel_isi   10 pairs of neurons; the second fires the interval after the first. Pairs may begin before the
-                            episode or end after it, so that neither neuron alone tells anything of the interval
+        cross_channel_isi   10 pairs of neurons; the second fires the interval after the first. A pair that runs over the end of
+                            the episode goes on at its begin, so that either neuron alone fires at times uniform over the
+                            episode, and as often as the other
         coincidence         3 groups of 20 neurons fire volleys at random times; the class is which two groups share them.
                             Each of their volleys is independent after all with probability `overlap`: at 1 nothing is left
 
     Out: spikes on no tick, times in whole ms, of shape (10,), (20,) or (60,), in episodes of [0, duration_ms). Sample i follows
-    from (draw, i) alone. Errors: max_interval_ms that does not fit into duration_ms.
+    from (draw, i) alone. Errors: max_interval_ms that does not fit into duration_ms, in isi all pairs of a neuron.
 
     Example: {type: timing_task, task: cross_channel_isi, max_interval_ms: 200, samples: 2000, draw: 1}
 
     Source: Yu, Sun, Goodman et al., "Beyond rate coding: surrogate gradients enable spike timing learning in spiking neural
-    networks" (2025), the synthetic tasks; that pairs run over the edges is ours.
+    networks" (2025), the synthetic tasks; equal classes at every x and pairs that run over the end are ours.
     """
 
     type: Literal["timing_task"] = "timing_task"
@@ -58,6 +59,10 @@ class TimingTaskConfig(SampledConfig):
     def _fits(self) -> TimingTaskConfig:
         if self.max_interval_ms >= self.duration_ms:
             raise ValueError(f"max_interval_ms must be below duration_ms {self.duration_ms}, got {self.max_interval_ms}")
+        most = round(int(RATES_HZ.max()) * self.duration_ms / 1000)
+        if self.task == "isi" and most * (self.max_interval_ms + 1) > self.duration_ms:
+            raise ValueError(f"max_interval_ms may be at most {self.duration_ms // most - 1}, as {most} pairs must fit "
+                             f"duration_ms {self.duration_ms}, got {self.max_interval_ms}")
         if self.volleys > self.duration_ms // 2:
             raise ValueError(f"at most {self.duration_ms // 2} volleys fit duration_ms {self.duration_ms}, got {self.volleys}")
         return self
@@ -93,11 +98,10 @@ class _Drawn:
         rng = np.random.default_rng([self._config.draw, index])
         if self._config.task == "coincidence":
             return int(rng.integers(3)), np.zeros(2), rng
-        while True:
-            point = rng.uniform(-PLANE, PLANE, 2)
-            side = point[1] + point[0] / 2
-            if abs(side) >= GAP * np.hypot(1, 0.5):
-                return int(side > 0), point, rng
+        label, x = int(rng.integers(2)), rng.uniform(-PLANE, PLANE)
+        border, gap = -x / 2, GAP * np.hypot(1, 0.5)
+        y = rng.uniform(border + gap, PLANE) if label else rng.uniform(-PLANE, border - gap)
+        return label, np.array([x, y]), rng
 
     def read(self, index: int) -> Sample:
         config = self._config
@@ -107,7 +111,7 @@ class _Drawn:
         if config.task == "isi":
             spikes = _pairs(rng, int(rate_hz), interval, config.duration_ms)
         elif config.task == "cross_channel_isi":
-            spikes = _cross_pairs(rng, int(rate_hz), interval, config.max_interval_ms, config.duration_ms)
+            spikes = _cross_pairs(rng, int(rate_hz), interval, config.duration_ms)
         else:
             spikes = _volleys(rng, label, config.volleys, config.overlap, config.duration_ms)
         ms, unit = np.concatenate(spikes, axis=1)
@@ -122,27 +126,20 @@ class _Drawn:
 
 
 def _pairs(rng: np.random.Generator, rate_hz: int, interval: int, duration: int) -> list[np.ndarray]:
-    """[(ms, unit)] of pairs inside one neuron; no pair begins within an interval of another's begin."""
-    found = []
+    """[(ms, unit)] of pairs inside one neuron; no pair begins within an interval of another's begin, all such are as likely."""
+    found, pairs = [], round(rate_hz * duration / 1000)
     for neuron in range(PAIRS):
-        begins: list[int] = []
-        for begin in rng.integers(0, duration - interval, ATTEMPTS).tolist():
-            if len(begins) == round(rate_hz * duration / 1000):
-                break
-            if all(abs(begin - other) > interval for other in begins):
-                begins.append(begin)
-        ms = np.array([*begins, *(begin + interval for begin in begins)], np.int64)
-        found.append(np.stack([ms, np.full(ms.size, neuron)]))
+        begins = np.sort(rng.choice(duration - pairs * interval, pairs, replace=False)) + interval * np.arange(pairs)
+        found.append(np.stack([np.concatenate([begins, begins + interval]), np.full(2 * pairs, neuron)]))
     return found
 
 
-def _cross_pairs(rng: np.random.Generator, rate_hz: int, interval: int, longest: int, duration: int) -> list[np.ndarray]:
-    """[(ms, unit)] of pairs across two neurons, at a rate that holds up to the edges of the episode."""
+def _cross_pairs(rng: np.random.Generator, rate_hz: int, interval: int, duration: int) -> list[np.ndarray]:
+    """[(ms, unit)] of pairs across two neurons, each at a place of its own on the ring that the episode is closed to."""
     found = []
     for pair in range(PAIRS):
-        begin = rng.integers(-longest, duration, rng.binomial(1000, rate_hz * (duration + longest) / 1e6))
-        for neuron, ms in ((2 * pair, begin), (2 * pair + 1, begin + interval)):
-            ms = ms[(ms >= 0) & (ms < duration)]
+        begin = rng.choice(duration, round(rate_hz * duration / 1000), replace=False)
+        for neuron, ms in ((2 * pair, begin), (2 * pair + 1, (begin + interval) % duration)):
             found.append(np.stack([ms, np.full(ms.size, neuron)]))
     return found
 
