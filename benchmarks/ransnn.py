@@ -1,6 +1,6 @@
 """How much time a random network saves: features, readout and total beside a surrogate-gradient network of the same shape.
 
-    python -m benchmarks.ransnn [--images 1000 3000 20000] [--set mnist] [--most-seconds 600] [--threads 1]
+    python -m benchmarks.ransnn [--images 1000 3000 20000] [--set mnist] [--most-seconds 600] [--seed 1]
 
 Both are 784-2000-10 with 25 ticks, on the same data, in one process. The random network sees so many training images once, for
 each number of `--images`, and learns its readout in closed form; with the most images also by 400 steps of Adam on the cached
@@ -14,6 +14,7 @@ Checked in the same run: the features of 20 images are those that the pipeline's
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 
 os.environ["OMP_NUM_THREADS"] = "1"  # read when the libraries below are imported
@@ -51,17 +52,18 @@ def main() -> None:
     parser.add_argument("--set", default="mnist", help="mnist or fashion-mnist")
     parser.add_argument("--held", type=int, default=2000, help="images that tell how accurate a network is")
     parser.add_argument("--most-seconds", type=float, default=600, help="for the surrogate-gradient network")
+    parser.add_argument("--seed", type=int, default=1, help="of the order of images, the random network and both trainings")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     folder = data_folder() / "images" / options.set
     images, labels = (read_idx(folder / f"train-{name}-ubyte.gz", d) for name, d in (("images-idx3", 3), ("labels-idx1", 1)))
-    order = np.random.default_rng(1).permutation(len(labels))
+    order = np.random.default_rng(options.seed).permutation(len(labels))
     images, labels = images[order].reshape(-1, 784), labels[order].astype(np.int64)
     held = slice(50_000, 50_000 + options.held)
-    rows = random_network(images, labels, sorted(options.images), held, options.threads)
-    course = surrogate(images, labels, held, max(row["accuracy"] for row in rows), options.most_seconds)
+    rows = random_network(images, labels, sorted(options.images), held, options.threads, options.seed)
+    course = surrogate(images, labels, held, max(row["accuracy"] for row in rows), options.most_seconds, options.seed)
     for own in list(rows):
         row: Row = dict(next((point for point in course if point["accuracy"] >= own["accuracy"]), course[-1]))
         reached = row["accuracy"] >= own["accuracy"]
@@ -71,12 +73,13 @@ def main() -> None:
     publish(f"random features beside surrogate gradients, {options.set}, {TICKS} ticks, 784-{HIDDEN}-10", rows, options.json)
 
 
-def random_network(images: np.ndarray, labels: np.ndarray, sizes: list[int], held: slice, threads: int) -> list[Row]:
+def random_network(images: np.ndarray, labels: np.ndarray, sizes: list[int], held: slice, threads: int, seed: int) -> list[Row]:
     """What each readout took, and what it reaches on the held-out images."""
     features = Features([BernoulliConfig()], FORMAT, 1000, True, threads=threads)
-    features.add_layer("hidden", LAYER)
+    layer = dataclasses.replace(LAYER, seed=seed)
+    features.add_layer("hidden", layer)
     own, kept = packets(images[: sizes[-1]], labels[: sizes[-1]]), packets(images[held], labels[held])
-    check(features, own[:20])
+    check(features, layer, own[:20])
     tested = features.all(kept)
     found: list[np.ndarray] = []
     features_s, begin = 0.0, 0
@@ -93,7 +96,7 @@ def random_network(images: np.ndarray, labels: np.ndarray, sizes: list[int], hel
         features_s, begin = features_s + spent, size
         found.append(counts)
         tell("random, ridge", lambda: ridge(np.concatenate(found), labels[:size]))  # noqa: B023
-    tell("random, Adam 400", lambda: adam(np.concatenate(found), labels[: sizes[-1]]))
+    tell("random, Adam 400", lambda: adam(np.concatenate(found), labels[: sizes[-1]], seed))
     return rows
 
 
@@ -103,14 +106,14 @@ def ridge(counts: np.ndarray, labels: np.ndarray) -> Linear:
     return squares.solve(1e-2 if len(labels) < 2 * HIDDEN else 1e-3)
 
 
-def adam(counts: np.ndarray, labels: np.ndarray) -> Linear:
-    picked = np.random.default_rng(2).integers(0, len(labels), (400, BATCH))
-    return descend(((counts[p], labels[p]) for p in picked), HIDDEN, 10, 5e-4, 1)
+def adam(counts: np.ndarray, labels: np.ndarray, seed: int) -> Linear:
+    picked = np.random.default_rng(seed + 1).integers(0, len(labels), (400, BATCH))
+    return descend(((counts[p], labels[p]) for p in picked), HIDDEN, 10, 5e-4, seed)
 
 
-def surrogate(images: np.ndarray, labels: np.ndarray, held: slice, goal: float, most_s: float) -> list[Row]:
+def surrogate(images: np.ndarray, labels: np.ndarray, held: slice, goal: float, most_s: float, seed: int) -> list[Row]:
     """Trains until as accurate as `goal`; how accurate it was every 25 steps."""
-    rng, generator = np.random.default_rng(3), torch.Generator().manual_seed(3)
+    rng, generator = np.random.default_rng(seed + 2), torch.Generator().manual_seed(seed + 2)
     hidden = LIFSpec(rng.normal(0, 0.05, (784, HIDDEN)), np.array(TAU_MS), np.array(1.0), 1000)
     out = ReadoutSpec("spike_count", FORMAT.names, rng.normal(0, 0.01, (HIDDEN, 10)))
     network = Network({"hidden": hidden, "out": out}, 1000)
@@ -154,13 +157,13 @@ def packets(images: np.ndarray, labels: np.ndarray, ticks: int = TICKS) -> list[
     return found
 
 
-def check(features: Features, few: list[Packet]) -> None:
+def check(features: Features, layer: RandomLIFSpec, few: list[Packet]) -> None:
     """The counts are those of the operators that a pipeline runs."""
-    encode, fire = BernoulliConfig().prepare(FORMAT), random_lif.make(LAYER, features.format)
+    encode, fire = BernoulliConfig().prepare(FORMAT), random_lif.make(layer, features.format)
     for packet, counted in zip(few, features.all(few), strict=True):
-        encoder, layer = encode(None), fire(None)
+        encoder, neurons = encode(None), fire(None)
         spikes = join(encoder.process(packet), encoder.finish())
-        out = as_episodes([join(layer.process(spikes), layer.finish())], 1000)
+        out = as_episodes([join(neurons.process(spikes), neurons.finish())], 1000)
         assert (out.counts(HIDDEN)[0] == counted).all(), "features differ from what the pipeline's operators count"
 
 

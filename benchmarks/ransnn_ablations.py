@@ -1,6 +1,6 @@
 """What a random network depends on: leak, width, ticks and the law of its weights, one at a time. Writes a table and a picture.
 
-    python -m benchmarks.ransnn_ablations [--set mnist] [--steps 100] [--ridge 2000] [--only leak laws] [--out runs/ransnn]
+    python -m benchmarks.ransnn_ablations [--set mnist] [--steps 100] [--ridge 2000] [--only mean] [--at 0.01] [--out runs/ransnn]
 
 The network is the two-layer one of the paper's figures (784-N-N, counts of the second layer, readout by steps of Adam on batches
 of 128), drawn and trained anew at every point; the rest stays as it is: N = 2000, 25 ticks, weights U(-1, 1) / sqrt(inputs) and a
@@ -43,6 +43,7 @@ SWEEPS: dict[str, list[dict[str, Any]]] = {
     + [{"draw": "uniform", "scale": scale} for scale in (0.02, 0.04, 0.09)] + [{"draw": "sign", "scale": 0.02}],
     "mean": [{"draw": "normal", "scale": 0.02, "mean": mean} for mean in (-0.01, -0.005, 0.0, 0.005, 0.01)],
 }
+VARIED = {"leak": "keep", "width": "units", "ticks": "ticks", "laws": "scale", "mean": "mean"}  # by sweep
 
 
 def main() -> None:
@@ -52,6 +53,7 @@ def main() -> None:
     parser.add_argument("--ridge", type=int, default=0, metavar="N", help="images for a readout in closed form; 0: Adam")
     parser.add_argument("--tests", type=int, default=2000, help="the paper has 6400")
     parser.add_argument("--only", nargs="+", choices=SWEEPS, default=list(SWEEPS))
+    parser.add_argument("--at", nargs="+", type=float, help="only points whose varied number is one of these")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("runs/ransnn"))
     options = parser.parse_args()
@@ -61,6 +63,8 @@ def main() -> None:
     rows = []
     for sweep in options.only:
         for change in SWEEPS[sweep]:
+            if options.at and change[VARIED[sweep]] not in options.at:
+                continue
             reached = accuracy(USUAL | change, data, options)
             rows.append({"sweep": sweep, **change, "accuracy": round(100 * reached, 2)})
             print(rows[-1], file=sys.stderr, flush=True)
@@ -125,7 +129,7 @@ def draw(rows: list[dict[str, Any]], about: str, path: Path) -> None:
     figure, panels = pyplot.subplots(1, len(sweeps), figsize=(3.2 * len(sweeps), 3), squeeze=False, sharey=True)
     for sweep, panel in zip(sweeps, panels[0], strict=True):
         own = [row for row in rows if row["sweep"] == sweep]
-        varied = {"leak": "keep", "width": "units", "ticks": "ticks", "laws": "scale", "mean": "mean"}[sweep]
+        varied = VARIED[sweep]
         for law in dict.fromkeys(row.get("draw") for row in own):
             line = [row for row in own if row.get("draw") == law]
             panel.plot([row[varied] for row in line], [row["accuracy"] for row in line], "o-", label=law)
