@@ -108,7 +108,7 @@ def ridge(counts: np.ndarray, labels: np.ndarray) -> Linear:
 
 def adam(counts: np.ndarray, labels: np.ndarray, seed: int) -> Linear:
     picked = np.random.default_rng(seed + 1).integers(0, len(labels), (400, BATCH))
-    return descend(((counts[p], labels[p]) for p in picked), HIDDEN, 10, 5e-4, seed)
+    return descend(((counts[p], labels[p]) for p in picked), HIDDEN, 10, 5e-4, seed)[-1]
 
 
 def surrogate(images: np.ndarray, labels: np.ndarray, held: slice, goal: float, most_s: float, seed: int) -> list[Row]:

@@ -105,7 +105,7 @@ def accuracy(point: dict[str, Any], data: list[np.ndarray], options: argparse.Na
         squares.add(features.all(shown_once, 0), labels[picked])
         linear = squares.solve(PENALTY)
     else:
-        linear = descend(batches(), point["units"], 10, 5e-4, seed)
+        linear = descend(batches(), point["units"], 10, 5e-4, seed)[-1]
     shown = packets(test_images[:tests].reshape(-1, 784), test_labels[:tests], point["ticks"])
     return float((linear.scores(features.all(shown)).argmax(1).numpy() == test_labels[:tests]).mean())
 

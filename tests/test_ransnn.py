@@ -17,7 +17,7 @@ from tests.writers_samples import idx  # noqa: E402
 from trainer import linear_readout  # noqa: E402
 from trainer.command import compare, train  # noqa: E402
 from trainer.data import labelled, nodes  # noqa: E402
-from trainer.linear_readout import LeastSquares, Recursive, descend  # noqa: E402
+from trainer.linear_readout import LeastSquares, Recursive, averaged, descend  # noqa: E402
 from trainer.random_features import Features  # noqa: E402
 from trainer.recipe import read_recipe  # noqa: E402
 
@@ -129,11 +129,12 @@ def test_each_presentation_has_random_numbers_of_its_own(recipe):
 def test_the_weights_of_the_last_steps_may_be_averaged():
     counts, labels = some_counts()
     batches = [(counts[at : at + 20], labels[at : at + 20]) for at in range(0, 200, 20)]
-    after = [descend(batches[:steps], 12, 3, 0.05, seed=1) for steps in (8, 9, 10)]
-    averaged = descend(batches, 12, 3, 0.05, seed=1, average=3)
-    assert averaged.weight.numpy() == pytest.approx(np.mean([one.weight.numpy() for one in after], 0), abs=1e-6)
-    assert averaged.bias.numpy() == pytest.approx(np.mean([one.bias.numpy() for one in after], 0), abs=1e-6)
-    assert (descend(batches, 12, 3, 0.05, seed=1).weight == after[-1].weight).all()
+    after = [descend(batches[:steps], 12, 3, 0.05, seed=1)[-1] for steps in (8, 9, 10)]
+    last = descend(batches, 12, 3, 0.05, seed=1, keep=3)
+    assert [(one.weight == other.weight).all() for one, other in zip(last, after, strict=True)] == [True] * 3
+    mean = averaged(last)
+    assert mean.weight.numpy() == pytest.approx(np.mean([one.weight.numpy() for one in after], 0), abs=1e-6)
+    assert mean.bias.numpy() == pytest.approx(np.mean([one.bias.numpy() for one in after], 0), abs=1e-6)
 
 
 BINS = "{type: time_bins, name: bins, bin_ms: 3, bins: 3}"
@@ -214,7 +215,7 @@ def test_recursive_least_squares_classifies_before_it_learns():
 
 def test_adam_lowers_the_cross_entropy_as_torch_does():
     counts, labels = some_counts()
-    ours = descend([(counts, labels)] * 50, 12, 3, 0.01, seed=1)
+    ours = descend([(counts, labels)] * 50, 12, 3, 0.01, seed=1)[-1]
     generator = torch.Generator().manual_seed(1)
     layer = torch.nn.Linear(12, 3)
     with torch.no_grad():

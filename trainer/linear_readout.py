@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -137,23 +137,29 @@ class Recursive:
 
 
 def descend(batches: Iterable[tuple[np.ndarray, np.ndarray]], n: int, classes: int, learning_rate: float, seed: int,
-            average: int = 1) -> Linear:
+            keep: int = 1) -> list[Linear]:
     """Adam on the cross-entropy of scores = counts @ weight + bias, a step a batch (counts, labels).
 
-    Weights and biases start at U(-1, 1) / sqrt(n); those after the last `average` steps are averaged, as each step alone still
-    follows its own batch. Sources: D. Kingma and J. Ba, Adam (2015); B. Polyak and A. Juditsky, Acceleration of stochastic
-    approximation by averaging (1992).
+    Weights and biases start at U(-1, 1) / sqrt(n). Returns the readouts after the last `keep` steps, the last one last; the one
+    that it began with if there are no batches. Source: D. Kingma and J. Ba, Adam (2015).
     """
     generator = torch.Generator().manual_seed(seed)
     weight = ((2 * torch.rand(n, classes, generator=generator) - 1) / n**0.5).requires_grad_()
     bias = ((2 * torch.rand(classes, generator=generator) - 1) / n**0.5).requires_grad_()
     optimizer = torch.optim.Adam([weight, bias], learning_rate)
-    last: deque[tuple[Tensor, Tensor]] = deque(maxlen=average)
+    last: deque[Linear] = deque(maxlen=keep)
     for counts, labels in batches:
         loss = F.cross_entropy(torch.from_numpy(counts).float() @ weight + bias, torch.from_numpy(labels).long())
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        last.append((weight.detach().clone(), bias.detach().clone()))
-    last = last or deque([(weight.detach(), bias.detach())])
-    return Linear(*(torch.stack(tensors).mean(0) for tensors in zip(*last, strict=True)))
+        last.append(Linear(weight.detach().clone(), bias.detach().clone()))
+    return list(last) or [Linear(weight.detach(), bias.detach())]
+
+
+def averaged(readouts: Sequence[Linear]) -> Linear:
+    """The readout of mean weights: each step of a descent alone still follows its own batch.
+
+    Source: B. Polyak and A. Juditsky, Acceleration of stochastic approximation by averaging (1992).
+    """
+    return Linear(torch.stack([each.weight for each in readouts]).mean(0), torch.stack([each.bias for each in readouts]).mean(0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ from pipeline.packet import Format, Packet
 from trainer.calibration import best_temperature
 from trainer.conv_features import ConvFeatures
 from trainer.data import labelled, split
-from trainer.linear_readout import LeastSquares, Linear, Recursive, descend
+from trainer.linear_readout import LeastSquares, Linear, Recursive, averaged, descend
 from trainer.random_features import Features
 from trainer.recipe import RandomTraining, Recipe
 from trainer.recipe_layers import RandomLIFLayer, ReadoutLayer, TimeBinsLayer
@@ -48,7 +48,7 @@ def train(recipe: Recipe, training: RandomTraining, resume: bool) -> Model:
                           temperature=training.temperature or learnt.temperature)
     metrics = learnt.figures | {"spikes_per_neuron_and_tick": features.rates()}
     if recipe.test is not None:
-        metrics |= accuracy(features, learnt.linear, labelled(recipe.test, "test")[0], "test")
+        metrics |= accuracy(features, learnt, labelled(recipe.test, "test")[0], "test")
     return Model(features.format, {**specs, out.name: readout}, f"{recipe.train.type}, {len(own) + len(held)} episodes", metrics)
 
 
@@ -81,16 +81,19 @@ def _convolutions(recipe: Recipe, training: RandomTraining, hidden: list[RandomC
     return features, specs
 
 
+SINGLE_STEPS = 20  # the accuracy of RanSNN's paper is the mean of those after the last 20 steps
+
 AnyFeatures = Features | ConvFeatures
 Counted = Iterator[tuple[np.ndarray, np.ndarray]]  # counts (m, n) and labels (m,), chunk by chunk
 
 
 class Learnt(NamedTuple):
-    """A readout, its temperature, and what is to be told of it."""
+    """A readout, its temperature, what is to be told of it, and, of a descent, the readouts after its last single steps."""
 
     linear: Linear
     temperature: float
     figures: dict[str, Any]
+    steps: Sequence[Linear] = ()
 
 
 def _layers(recipe: Recipe) -> list[Any]:
@@ -107,14 +110,17 @@ def _layers(recipe: Recipe) -> list[Any]:
     return [*hidden, out]
 
 
-def accuracy(features: AnyFeatures, linear: Linear, packets: list[Packet], kind: str) -> dict[str, Any]:
-    """The share of episodes that the readout classifies right, shown as a pipeline shows them."""
-    right, at, labels = 0, 0, labels_of(packets)
+def accuracy(features: AnyFeatures, learnt: Learnt, packets: list[Packet], kind: str) -> dict[str, Any]:
+    """The share of episodes that the readout classifies right, shown as a pipeline shows them; and its steps, in the mean."""
+    at, labels, readouts = 0, labels_of(packets), [learnt.linear, *learnt.steps]
+    right = np.zeros(len(readouts), np.int64)
     for counts in features.chunks(packets):
-        found = linear.scores(counts).argmax(1).numpy()
-        right += int((found == labels[at : at + len(found)]).sum())
-        at += len(found)
-    return {f"{kind}_accuracy": round(right / len(packets), 4), f"{kind}_episodes": len(packets)}
+        now = labels[at : at + len(counts)]
+        right += [int((readout.scores(counts).argmax(1).numpy() == now).sum()) for readout in readouts]
+        at += len(now)
+    shares = right / len(packets)
+    figures = {f"{kind}_accuracy": round(float(shares[0]), 4), f"{kind}_episodes": len(packets)}
+    return figures | ({f"{kind}_accuracy_of_single_steps": round(float(shares[1:].mean()), 4)} if learnt.steps else {})
 
 
 def labels_of(packets: list[Packet]) -> np.ndarray:
@@ -186,9 +192,10 @@ def _rls(features: AnyFeatures, training: RandomTraining, own: list[Packet], hel
 
 
 def _adam(features: AnyFeatures, training: RandomTraining, own: list[Packet], held: list[Packet], classes: int) -> Learnt:
-    linear = descend(_drawn(features, training, own), features.n, classes, training.learning_rate, training.seed,
-                     training.average)
-    return _held(features, linear, held, {"steps": training.steps})
+    keep = max(training.average, SINGLE_STEPS)
+    last = descend(_drawn(features, training, own), features.n, classes, training.learning_rate, training.seed, keep)
+    learnt = _held(features, averaged(last[-training.average :]), held, {"steps": training.steps})
+    return learnt._replace(steps=last[-SINGLE_STEPS:])
 
 
 def _drawn(features: AnyFeatures, training: RandomTraining, packets: list[Packet]) -> Counted:
