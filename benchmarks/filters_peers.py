@@ -45,7 +45,7 @@ from pipeline.packet import Packet
 from tests import naive_filters as naive
 
 PEER = "dv-processing==2.0.4"
-TURNS = 3
+TURNS = 5
 ROUNDS = 5
 
 FILTERS: list[tuple[OperatorConfig, Truth]] = [

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from pipeline.contract import State
 from pipeline.packet import Format
 
 NEVER = np.iinfo(np.int64).min  # the time of the last event of a unit that has had none; only ever compared, never subtracted
+LONGEST_WINDOW_MS = 1e6  # of filters on a newest_map, whose times are of 4 bytes
 NO_OUT_VALUES = np.empty(0, np.float32)  # what kernels write the values of spikes to: unlike packet.NO_VALUES it is writable
 
 
@@ -43,3 +45,8 @@ def padded_map(channels: int, height: int, width: int, apart: bool, border: int 
     stride = width + border
     a_channel = int(row_start[height] - row_start[0]) - height * stride if channels > 1 else 0
     return np.array([row_start[0], stride, border, a_channel], np.int64), length
+
+
+def newest_map(length: int) -> State:
+    """The newest event of each place of a padded map, none so far, and two places to read beyond: as kernels/newest.py has it."""
+    return {"newest": np.full(length + 2, np.iinfo(np.int32).min, np.int32), "origin_us": np.zeros(1, np.int64)}

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
 from pydantic import Field
 
-from operators.addressing import NEVER, NO_OUT_VALUES, padded_map, planes
+from operators.addressing import LONGEST_WINDOW_MS, newest_map, padded_map, planes
+from operators.event_filter import EventFilter
 from pipeline.contract import Operator, OperatorConfig, State
-from pipeline.packet import Format, Packet
+from pipeline.packet import Format
 
 
 class BackgroundActivityConfig(OperatorConfig):
@@ -30,7 +30,9 @@ class BackgroundActivityConfig(OperatorConfig):
     """
 
     type: Literal["background_activity"] = "background_activity"
-    window_ms: float = Field(5.0, gt=0, description="how long an event supports its neighbours, in ms; more lets more pass")
+    window_ms: float = Field(
+        5.0, gt=0, le=LONGEST_WINDOW_MS, description="how long an event supports its neighbours, in ms; more lets more pass"
+    )
     min_neighbours: int = Field(1, ge=1, le=8, description="how many neighbouring pixels must have fired")
     polarities: Literal["together", "apart"] = Field(
         "together", description="together: an event supports both polarities; apart: its own alone (likewise for other channels)"
@@ -48,39 +50,11 @@ class BackgroundActivityConfig(OperatorConfig):
         return upstream
 
     def prepare(self, upstream: Format) -> Callable[[State | None], Operator]:
-        from operators.kernels.background_activity import one_neighbour, several_neighbours
+        from operators.kernels.background_activity import background_activity
 
         self.check(upstream)
         channels, height, width = planes(upstream, self.type)
         lie, length = padded_map(channels, height, width, apart=self.polarities == "apart")
         fixed = (lie, 1 / width, 1 / height, self.window_us, self.min_neighbours)
-        kernel = one_neighbour if self.min_neighbours == 1 else several_neighbours
-        return lambda state: BackgroundActivity(kernel, fixed, length, state)
+        return lambda state: EventFilter(background_activity, fixed, newest_map(length), state)
 
-
-class BackgroundActivity:
-    """Runs the filter.
-
-    State: `map_us`, a map with a border of the newest event of each pixel or, where one neighbour is enough, of the newest
-    event around each pixel; `end_us`, the time reached.
-    """
-
-    def __init__(self, kernel: Callable[..., int], fixed: tuple[Any, ...], length: int, state: State | None) -> None:
-        self._kernel = kernel
-        self._fixed = fixed
-        self._map_us = np.full(length, NEVER) if state is None else state["map_us"].copy()
-        self._end_us = 0 if state is None else int(state["end_us"])
-
-    def process(self, packet: Packet) -> Packet:
-        self._end_us = packet.end_us
-        if (n := packet.n) == 0:
-            return packet
-        t_us, unit = np.empty(n, np.int64), np.empty(n, np.uint32)
-        kept = self._kernel(packet.t_us, packet.unit, *self._fixed, self._map_us, t_us, unit, NO_OUT_VALUES)
-        return Packet(packet.begin_us, packet.end_us, t_us[:kept], unit[:kept])
-
-    def finish(self) -> Packet:
-        return Packet(self._end_us, self._end_us)
-
-    def snapshot(self) -> State:
-        return {"map_us": self._map_us.copy(), "end_us": np.array(self._end_us)}

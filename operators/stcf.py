@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-import numpy as np
 from pydantic import Field
 
-from operators.addressing import padded_map, planes
+from operators.addressing import LONGEST_WINDOW_MS, newest_map, padded_map, planes
 from operators.event_filter import EventFilter
 from pipeline.contract import Operator, OperatorConfig, State
 from pipeline.packet import Format
@@ -33,7 +32,9 @@ class StcfConfig(OperatorConfig):
     """
 
     type: Literal["stcf"] = "stcf"
-    window_ms: float = Field(10.0, gt=0, description="the correlation time, in ms: how long an event supports others")
+    window_ms: float = Field(
+        10.0, gt=0, le=LONGEST_WINDOW_MS, description="the correlation time, in ms: how long an event supports others"
+    )
     support: int = Field(2, ge=1, description="how many pixels of the neighbourhood must have fired (k)")
     radius: int = Field(1, ge=1, le=7, description="how far the neighbourhood reaches, in pixels; 1: the 8 around")
     polarities: Literal["together", "apart"] = Field(
@@ -56,4 +57,4 @@ class StcfConfig(OperatorConfig):
         lie, length = padded_map(channels, height, width, self.polarities == "apart", self.radius)
         window_us = max(1, round(self.window_ms * 1000))
         fixed = (lie, 1 / width, 1 / height, window_us, self.support)
-        return lambda state: EventFilter(stcf, fixed, {"newest": np.zeros(length, np.uint64)}, state)
+        return lambda state: EventFilter(stcf, fixed, newest_map(length), state)

@@ -1,105 +1,76 @@
-"""The kernels of background_activity: an event passes if enough neighbouring pixels fired within the window.
-
-All events of a microsecond count as support before the first of them is judged, so their order means nothing.
-Both kernels take and give the same:
-
-t_us, unit: (n,), the events. lie: how units lie in map_us, and the inverse width and height of the sensor: as find_places takes
-them. out_t_us, out_unit: (n,), filled with what passes; out_t_us first serves to hold the events' places. no_values: (0,).
-They return how many events passed.
-"""
+"""The kernel of background_activity: an event passes if enough neighbouring pixels fired within the window."""
 
 from __future__ import annotations
 
 from numba import njit
 
+from operators.kernels.columns import EVENTS, INT64, OUT, UINT32
+from operators.kernels.newest import FARTHEST_US, move_origin
 from operators.kernels.order import order_runs
-from operators.kernels.places import STRIDE, find_places
+from operators.kernels.places import STRIDE, find_places, place_of
+from operators.neighbours import recent_neighbours
 
-TIMES, UNITS = "Array(int64, 1, 'C', readonly=True)", "Array(uint32, 1, 'C', readonly=True)"
-SIGNATURE = (
-    f"int64({TIMES}, {UNITS}, {TIMES}, float64, float64, int64, int64, int64[::1], int64[::1], uint32[::1], float32[::1])"
-)
-
-
-@njit("void(int64[::1], int64, int64, int64)", cache=True)
-def support_around(map_us, here, stride, t):
-    """Notes t in the 8 places around."""
-    above = here - stride
-    below = here + stride
-    map_us[above - 1] = t
-    map_us[above] = t
-    map_us[above + 1] = t
-    map_us[here - 1] = t
-    map_us[here + 1] = t
-    map_us[below - 1] = t
-    map_us[below] = t
-    map_us[below + 1] = t
+LIE = f"{INT64}, float64, float64"
+SIGNATURE = f"int64({EVENTS}, {LIE}, int64, int64, int32[::1], int64[::1], {OUT})"
 
 
-@njit(SIGNATURE, cache=True)
-def one_neighbour(
-    t_us, unit, lie, inverse_width, inverse_height, window_us, min_neighbours, map_us, out_t_us, out_unit, no_values
+@njit(f"int64({INT64}, {UINT32}, int64, {LIE}, int64, int64, int64, int32[::1], int64, {OUT})", cache=True)
+def support_earlier(
+    t_us, unit, i, lie, inverse_width, inverse_height, here, oldest, min_neighbours, newest, kept, out_t_us, out_unit, out_value
 ):  # fmt: skip
-    """An event passes if a neighbour fired in [t - window_us, t]: map_us holds, for each pixel, the newest event around it.
-
-    Eight writes and one read are twice as fast as one write and eight reads. min_neighbours is 1.
-    """
-    n = t_us.shape[0]
+    """Lets those pass that event i, of the pixel `here`, decides: failed so far, in its microsecond, one neighbour short."""
+    if newest[here] >= oldest:
+        return kept  # the pixel counted for them before
     stride = lie[STRIDE]
-    place = out_t_us
-    find_places(unit, lie, inverse_width, inverse_height, place)
-    kept = 0
-    noted = 0  # the events before this one have left their support
-    for i in range(n):
-        t = t_us[i]
-        here = place[i]
-        support_around(map_us, here, stride, t)
-        following = min(i + 1, n - 1)
-        apart = abs(place[following] - here)
-        beside = (apart == 1) | ((apart >= stride - 1) & (apart <= stride + 1))
-        passes = (map_us[here] >= t - window_us) | (beside & (t_us[following] == t))
-        further = min(i + 2, n - 1)
-        if (not passes) & (t_us[further] == t):  # seldom: the others of this microsecond decide
-            noted = max(noted, further)
-            while noted < n and t_us[noted] == t:
-                support_around(map_us, place[noted], stride, t)
-                noted += 1
-            passes = map_us[here] >= t - window_us
-        out_t_us[kept] = t  # written in any case and overwritten if it fails: no branch to mispredict
-        out_unit[kept] = unit[i]
-        kept += passes
-    order_runs(out_t_us, out_unit, no_values, kept)
+    earlier = i - 1
+    while earlier >= 0 and t_us[earlier] == t_us[i]:
+        there = place_of(unit[earlier], lie, inverse_width, inverse_height)
+        apart = abs(there - here)
+        beside = apart == 1 or stride - 1 <= apart <= stride + 1
+        if beside and recent_neighbours(newest, there, stride, oldest) + 1 == min_neighbours:
+            out_t_us[kept] = t_us[i]
+            out_unit[kept] = unit[earlier]
+            kept += 1
+        earlier -= 1
     return kept
 
 
 @njit(SIGNATURE, cache=True)
-def several_neighbours(
-    t_us, unit, lie, inverse_width, inverse_height, window_us, min_neighbours, map_us, out_t_us, out_unit, no_values
+def background_activity(
+    t_us, unit, value, lie, inverse_width, inverse_height, window_us, min_neighbours, newest, origin_us,
+    out_t_us, out_unit, out_value,
 ):  # fmt: skip
-    """An event passes if min_neighbours pixels around fired in [t - window_us, t]: map_us holds each pixel's newest event."""
-    n = t_us.shape[0]
+    """An event passes if min_neighbours pixels around fired in [t - window_us, t], those later in its microsecond too.
+
+    Where a neighbour fired in the same microsecond, which is seldom, those that came before and failed are looked at again;
+    in what order events of a microsecond are found means nothing, as they are put in order.
+
+    lie: how units lie in `newest`, and the inverse width and height of the sensor: as find_places takes them. newest, origin_us:
+    each pixel's newest event, as kernels/newest.py has it. out_t_us first serves to hold the events' places. value, out_value:
+    (0,). Returns how many pass.
+    """
     stride = lie[STRIDE]
     place = out_t_us
     find_places(unit, lie, inverse_width, inverse_height, place)
+    origin = origin_us[0]
     kept = 0
-    noted = 0
-    for i in range(n):
+    for i in range(t_us.shape[0]):
         t = t_us[i]
-        while noted < n and t_us[noted] == t:
-            map_us[place[noted]] = t
-            noted += 1
         here = place[i]
-        above = here - stride
-        below = here + stride
-        oldest = t - window_us
-        neighbours = (
-            0  # an int in front, for without the compiler a sum of truths is a truth
-            + (map_us[above - 1] >= oldest) + (map_us[above] >= oldest) + (map_us[above + 1] >= oldest)
-            + (map_us[here - 1] >= oldest) + (map_us[here + 1] >= oldest)
-            + (map_us[below - 1] >= oldest) + (map_us[below] >= oldest) + (map_us[below + 1] >= oldest)
-        )  # fmt: skip
-        out_t_us[kept] = t
+        since = t - origin
+        if since < 0 or since > FARTHEST_US:
+            move_origin(newest, origin_us, t)
+            origin, since = t, 0
+        oldest = since - window_us
+        neighbours = recent_neighbours(newest, here, stride, oldest)
+        if recent_neighbours(newest, here, stride, since) > 0:
+            kept = support_earlier(
+                t_us, unit, i, lie, inverse_width, inverse_height, here, oldest, min_neighbours, newest,
+                kept, out_t_us, out_unit, out_value,
+            )  # fmt: skip
+        newest[here] = since  # after the rows were read: a processor waits with loads of more than was just stored
+        out_t_us[kept] = t  # written in any case and overwritten if it fails: no branch to mispredict
         out_unit[kept] = unit[i]
         kept += neighbours >= min_neighbours
-    order_runs(out_t_us, out_unit, no_values, kept)
+    order_runs(out_t_us, out_unit, out_value, kept)
     return kept
