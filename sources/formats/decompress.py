@@ -5,19 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 MOST_BYTES = 1 << 28  # of a frame, decompressed
-LIKELY_RATIO = 8  # of packets of events; where it is more, another step follows
+LZ4_MOST_RATIO = 255  # a byte of LZ4 makes no more
 STEP_BYTES = 1 << 22
 
 
 def lz4(data: memoryview) -> bytes:
     """The content of an LZ4 frame.
 
-    The room is made beforehand: the library's `decompress` lets it grow where a frame does not tell its size, which takes long.
+    The room is made beforehand, and little more than it takes: the library's `decompress` lets it grow where a frame does not
+    tell its size, and memory that is asked for in vain is given back and taken again from packet to packet; both take long.
     """
     from lz4.frame import create_decompression_context, decompress_chunk
 
     context, parts, size, whole = create_decompression_context(), [], 0, False
-    room = max(1 << 16, LIKELY_RATIO * len(data))
+    room = _lz4_room(data)
     while not whole:
         try:
             part, consumed, whole = decompress_chunk(context, data, max_length=min(room, MOST_BYTES + 1 - size))
@@ -30,6 +31,18 @@ def lz4(data: memoryview) -> bytes:
             raise ValueError("cannot be decompressed (the frame ends too soon)")
         parts.append(part)
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _lz4_room(data: memoryview) -> int:
+    """No fewer bytes than the frame holds, unless it is damaged. Source: LZ4 Frame Format Description 1.6.4."""
+    if len(data) < 7:
+        return 1 << 16
+    flags, most = data[4], 1 << (8 + 2 * max(4, data[5] >> 4 & 7))
+    at, after = 7 + 8 * (flags >> 3 & 1) + 4 * (flags & 1), 4 * (flags >> 4 & 1)  # size and dictionary; checksum of a block
+    room = 1 << 16
+    while at + 4 <= len(data) and (size := int.from_bytes(data[at : at + 4], "little") & 0x7FFFFFFF):
+        at, room = at + 4 + size + after, room + most
+    return min(room, LZ4_MOST_RATIO * len(data))
 
 
 def zstd(data: memoryview) -> Any:
