@@ -5,10 +5,11 @@ the time counted on in each turn (so that time never runs back); evt3-vectors is
 of a real recording, over and over, later by its duration in each turn, in the encoders' files. evt3-once: evt3.raw as it is.
 
 Each library runs in a process and an environment of its own, reads the file from its start, and hands over all events as NumPy
-columns: spikeline in chunks of times and units, as all its sources do. `Mev_s`: by processor time of all threads, the
-median of several rounds. `equal`: number, times, columns, rows and polarities are those that the file was made of, known
-from the other format of the recording (gen4.dat for evt3.raw) or from the events that were encoded. `over_best`: against the
-fastest library whose events are equal. `peak_MiB`: the most memory of the process. A library that cannot be had is left out.
+columns: spikeline in chunks of times and units, as all its sources do. They take turns, so that an hour in which the machine
+is slow hits all alike. `mev_s`: by processor time of all threads, the median of the rounds of all turns. `equal`: number, times,
+columns, rows and polarities are those that the file was made of, known from the other format of the recording (gen4.dat for
+evt3.raw) or from the events that were encoded. `over_best`: against the fastest library whose events are equal. `peak_MiB`: the
+most memory of the process. A library that cannot be had is left out.
 
 python -m benchmarks.decode [--json FILE] [--no-peers] [--events 20000000] [--only evt3 --only dat ...]
 """
@@ -34,7 +35,7 @@ from sources.encoders import ENCODERS
 from sources.encoders.writer import Target, addresses
 from sources.recordings import open_recording
 
-ROUNDS = 5
+TURNS, ROUNDS = 3, 3
 ROOT = Path(__file__).parents[1]
 LIBRARIES: dict[str, tuple[str, ...]] = {
     "evt3": ("evt3==0.4.1", "numpy"),
@@ -146,8 +147,8 @@ def files(events: int, folder: Path, formats: Sequence[str]) -> Iterator[Made]:
         yield digits(events, folder / "nmnist-.bin")
 
 
-def measured(library: str, python: Path, made: Made) -> Row:
-    """One library's row: its speed, whether its events are right, its memory; or why it could not read the file."""
+def read_by(library: str, python: Path, made: Made) -> Row:
+    """What one process of a library tells: seconds, digest and memory; or why it could not read the file."""
     script = Path(__file__).parent / "peers" / "decode.py"
     one = dict.fromkeys(("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "RAYON_NUM_THREADS"), "1")
     run = [str(python), str(script), library, str(made.path), str(ROUNDS)]
@@ -156,19 +157,26 @@ def measured(library: str, python: Path, made: Made) -> Row:
     if done.returncode:
         reason = (done.stderr.strip() or f"ended with {done.returncode}").splitlines()[-1]
         return {"error": reason[:100]}
-    figures = json.loads(done.stdout.splitlines()[-1])
-    equal = figures["digest"] == made.truth
-    row = {"mev_s": made.events / statistics.median(figures["seconds"]) / 1e6, "equal": equal, "peak_MiB": figures["peak_MiB"]}
-    return row
+    return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+
+
+def measured(told: Sequence[Row], made: Made) -> Row:
+    """One library's row, of what it told in each turn: its speed, whether its events are right, its memory."""
+    if errors := [turn["error"] for turn in told if "error" in turn]:
+        return {"error": errors[0]}
+    seconds = statistics.median(second for turn in told for second in turn["seconds"])
+    equal = all(turn["digest"] == made.truth for turn in told)
+    return {"mev_s": made.events / seconds / 1e6, "equal": equal, "peak_MiB": max(turn["peak_MiB"] for turn in told)}
 
 
 def compare(made: Made, pythons: dict[str, Path]) -> list[Row]:
     """The rows of one file: spikeline's first, with all others' figures in `peers`."""
     format, what = made.path.stem.split("-")
     name = f"{format} {what}".strip()
-    peers = {library: measured(library, pythons[library], made) for library in READ_BY[format] if library in pythons}
-    ours: Row = {"format": name, "events": made.events, "library": "spikeline"}
-    ours |= measured("spikeline", Path(sys.executable), made)
+    libraries = {"spikeline": Path(sys.executable)} | {peer: pythons[peer] for peer in READ_BY[format] if peer in pythons}
+    told = [{library: read_by(library, python, made) for library, python in libraries.items()} for _ in range(TURNS)]
+    peers = {library: measured([turn[library] for turn in told], made) for library in libraries}
+    ours: Row = {"format": name, "events": made.events, "library": "spikeline"} | peers.pop("spikeline")
     best = max((peer["mev_s"] for peer in peers.values() if peer.get("equal")), default=None)
     if best and "mev_s" in ours:
         ours["over_best"] = ours["mev_s"] / best

@@ -239,4 +239,4 @@ def _decompressor(compression: str) -> Callable[[memoryview], Any]:
         return bytes
     from sources.formats import decompress
 
-    return decompress.lz4 if compression.startswith("lz4") else decompress.zstd
+    return decompress.Lz4() if compression.startswith("lz4") else decompress.zstd

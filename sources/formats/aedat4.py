@@ -179,7 +179,7 @@ def _decompressor(compression: str) -> Callable[[memoryview], Any]:
         return memoryview
     from sources.formats import decompress
 
-    return decompress.lz4 if compression.startswith("lz4") else decompress.zstd
+    return decompress.Lz4() if compression.startswith("lz4") else decompress.zstd
 
 
 AEDAT4 = RecordingFormat("aedat4", recognise, load)

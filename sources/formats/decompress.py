@@ -5,44 +5,39 @@ from __future__ import annotations
 from typing import Any
 
 MOST_BYTES = 1 << 28  # of a frame, decompressed
-LZ4_MOST_RATIO = 255  # a byte of LZ4 makes no more
+LIKELY_RATIO = 8  # of packets of events, for the first one; where it is more, another step follows
+SLACK_BYTES = 1 << 10
 STEP_BYTES = 1 << 22
 
 
-def lz4(data: memoryview) -> bytes:
-    """The content of an LZ4 frame.
+class Lz4:
+    """Gives the content of one LZ4 frame after the other.
 
-    The room is made beforehand, and little more than it takes: the library's `decompress` lets it grow where a frame does not
-    tell its size, and memory that is asked for in vain is given back and taken again from packet to packet; both take long.
+    Room for a frame is made at once, as much as the longest one so far took and a little more: the library's `decompress` lets it
+    grow where a frame does not tell its size, and memory that is asked for in vain is given back and taken again; both take long.
     """
-    from lz4.frame import create_decompression_context, decompress_chunk
 
-    context, parts, size, whole = create_decompression_context(), [], 0, False
-    room = _lz4_room(data)
-    while not whole:
-        try:
-            part, consumed, whole = decompress_chunk(context, data, max_length=min(room, MOST_BYTES + 1 - size))
-        except (RuntimeError, MemoryError) as error:
-            raise _damaged(error) from None
-        data, size, room = data[consumed:], size + len(part), 2 * room
-        if size > MOST_BYTES:
-            raise ValueError(f"cannot be decompressed to {MOST_BYTES} bytes or fewer")
-        if not (part or whole):
-            raise ValueError("cannot be decompressed (the frame ends too soon)")
-        parts.append(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    def __init__(self) -> None:
+        from lz4 import frame
 
+        self._frame, self._longest = frame, 0
 
-def _lz4_room(data: memoryview) -> int:
-    """No fewer bytes than the frame holds, unless it is damaged. Source: LZ4 Frame Format Description 1.6.4."""
-    if len(data) < 7:
-        return 1 << 16
-    flags, most = data[4], 1 << (8 + 2 * max(4, data[5] >> 4 & 7))
-    at, after = 7 + 8 * (flags >> 3 & 1) + 4 * (flags & 1), 4 * (flags >> 4 & 1)  # size and dictionary; checksum of a block
-    room = 1 << 16
-    while at + 4 <= len(data) and (size := int.from_bytes(data[at : at + 4], "little") & 0x7FFFFFFF):
-        at, room = at + 4 + size + after, room + most
-    return min(room, LZ4_MOST_RATIO * len(data))
+    def __call__(self, data: memoryview) -> bytes:
+        context, parts, size, whole = self._frame.create_decompression_context(), [], 0, False
+        room = self._longest + SLACK_BYTES if self._longest else max(1 << 16, LIKELY_RATIO * len(data))
+        while not whole:
+            try:
+                part, consumed, whole = self._frame.decompress_chunk(context, data, max_length=min(room, MOST_BYTES + 1 - size))
+            except (RuntimeError, MemoryError) as error:
+                raise _damaged(error) from None
+            data, size, room = data[consumed:], size + len(part), 2 * room
+            if size > MOST_BYTES:
+                raise ValueError(f"cannot be decompressed to {MOST_BYTES} bytes or fewer")
+            if not (part or whole):
+                raise ValueError("cannot be decompressed (the frame ends too soon)")
+            parts.append(part)
+        self._longest = max(self._longest, size)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def zstd(data: memoryview) -> Any:
