@@ -272,6 +272,15 @@ def test_equal_seeds_give_equal_files_and_others_do_not(recipe, folder):
     assert files[0] == files[1] != files[2]
 
 
+def test_resuming_begins_again_and_ends_in_the_same_file(recipe, folder, capsys):
+    train(recipe, [], False, CATALOG)
+    first = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").unlink()
+    train(recipe, [], True, CATALOG)
+    assert "keeps no checkpoint: it begins again" in capsys.readouterr().err
+    assert (folder / "model.safetensors").read_bytes() == first
+
+
 @pytest.mark.parametrize(("change", "message"), [
     ("model.layers=[{type: readout}]", "behind random_lif layers"),
     ("model.layers=[{type: lif, name: a, units: 3}, {type: readout}]", "behind random_lif layers"),

@@ -24,9 +24,12 @@ from trainer.recipe_random import RandomConvLayer
 
 
 def train(recipe: Recipe, training: RandomTraining, resume: bool) -> Model:
-    """Train as the recipe says. ValueError when its layers are not random ones and a readout of their counts."""
+    """Train as the recipe says. ValueError when its layers are not random ones and a readout of their counts.
+
+    resume: begins again, which takes minutes and ends in the same file: there are no checkpoints.
+    """
     if resume:
-        raise ValueError("training.method ransnn takes minutes and keeps no checkpoint; train without --resume")
+        print("training.method ransnn keeps no checkpoint: it begins again and ends in the same file", file=sys.stderr)
     *hidden, out = _layers(recipe)
     if training.parts != (1.0,) and not isinstance(hidden[0], RandomConvLayer):
         raise ValueError("training.parts is for random_conv_lif layers: leave it out")
