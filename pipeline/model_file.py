@@ -95,7 +95,7 @@ def save_model(path: str | Path, model: Model) -> None:
             layers[-1]["shape_out"] = shape_out
     card = {"version": VERSION, "input": dataclasses.asdict(model.input), "layers": layers, "trained_on": model.trained_on,
             "metrics": model.metrics, "revision": model.revision, "sha256": _digest(arrays)}
-    content = save(arrays, metadata={"card": json.dumps(card, sort_keys=True, separators=(",", ":"))})
+    content = save(arrays, metadata={"card": json.dumps(card, separators=(",", ":"))})
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
