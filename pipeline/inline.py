@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,16 +11,17 @@ from typing import Any
 from pipeline.assembly import Job, StageMaker, collections_later
 from pipeline.cpus import on_cpus
 from pipeline.stage import OperatorStage, SinkStage, SourceStage
+from pipeline.stop import Stop
 from pipeline.transport import MemoryLink
 
 Update = Callable[[dict[str, dict[str, Any]]], None]
 
 
-def run_inline(job: Job, stop: threading.Event, on_update: Update | None,
+def run_inline(job: Job, stop: Stop, on_update: Update | None,
                saved: Callable[[str, int], None]) -> tuple[dict[str, dict[str, Any]], float]:
     """The last report of every stage, and the seconds that start-up took. `stop`: set it to end the stream early."""
     begin_s = time.monotonic()
-    maker = StageMaker(job, lambda seconds: stop.wait(seconds) if seconds > 0 else stop.is_set(), saved)
+    maker = StageMaker(job, stop.wait, saved)
     with collections_later():
         stages, links = maker.all_in_memory()
     source, rest = stages[0], stages[1:]

@@ -16,7 +16,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,11 +25,12 @@ import pipeline.stage_process
 from pipeline.assembly import Job
 from pipeline.graph import stage_plan
 from pipeline.stage import StageError
+from pipeline.stop import Stop
 
 Update = Callable[[dict[str, dict[str, Any]]], None]
 
 
-def run_processes(job: Job, stop: threading.Event, on_update: Update | None,
+def run_processes(job: Job, stop: Stop, on_update: Update | None,
                   saved: Callable[[str, int], None]) -> tuple[dict[str, dict[str, Any]], float]:
     """The last report of every stage, and the seconds that start-up took. StageError if one fails or dies.
 
@@ -143,7 +143,7 @@ class _Child:
 class _Watch:
     """Listens to all processes until a condition holds; the first failure is raised."""
 
-    def __init__(self, children: list[_Child], stop: threading.Event, on_update: Update | None,
+    def __init__(self, children: list[_Child], stop: Stop, on_update: Update | None,
                  saved: Callable[[str, int], None]) -> None:
         self._children, self._stop, self._on_update, self._saved = children, stop, on_update, saved
         self._told_to_stop = False

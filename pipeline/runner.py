@@ -16,6 +16,7 @@ from pipeline.graph import Graph, stage_plan
 from pipeline.inline import run_inline
 from pipeline.processes import run_processes
 from pipeline.stage import StageError, describe
+from pipeline.stop import Stop
 
 Update = Callable[[dict[str, dict[str, Any]]], None]
 
@@ -37,7 +38,7 @@ def run(graph: Graph, *, inline: bool = False, resume: Path | None = None, on_up
     """
     inline = inline or not graph.stages.processes
     reporting = on_update is not None or graph.stages.metrics_port is not None
-    stop = threading.Event()
+    stop = Stop()
     try:
         with contextlib.ExitStack() as held, _stopping(stop), _metrics_server(graph, on_update) as update:
             job, saved = _prepare(graph, resume, reporting, held)
@@ -93,7 +94,7 @@ class _Retention:
 
 
 @contextlib.contextmanager
-def _stopping(stop: threading.Event) -> Iterator[None]:
+def _stopping(stop: Stop) -> Iterator[None]:
     """SIGINT and SIGTERM set `stop`; a second one takes its usual course. Elsewhere than in the main thread: nothing."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -29,6 +29,7 @@ from typing import Any
 from pipeline.assembly import Job, StageMaker, collections_later
 from pipeline.cpus import on_cpus
 from pipeline.stage import OperatorStage, SinkStage, SourceStage, StageError, describe
+from pipeline.stop import Stop
 from pipeline.transport import ZmqInbox
 
 ORPHANED = 3  # the exit code of a process whose runner is gone
@@ -54,9 +55,9 @@ class StageProcess:
 
     def __init__(self, index: int, job: Job, pipe: int, ipc_folder: str) -> None:
         self._index, self._job, self._pipe, self._ipc_folder = index, job, pipe, ipc_folder
-        self._words = {word: threading.Event() for word in (b"go", b"stop", b"leave")}
-        self._go, self._stop, self._leave = self._words.values()
-        self._maker = StageMaker(job, self._wait, lambda name, barrier: self.tell("saved", barrier=barrier))
+        self._go, self._stop, self._leave = threading.Event(), Stop(), threading.Event()
+        self._words = {b"go": self._go.set, b"stop": self._stop.set, b"leave": self._leave.set}
+        self._maker = StageMaker(job, self._stop.wait, lambda name, barrier: self.tell("saved", barrier=barrier))
         self.name = self._maker.plans[index].name
         self._next_report_s = float("inf") if job.report_every_s is None else 0.0
         self._begin_s = 0.0
@@ -92,12 +93,9 @@ class StageProcess:
                 stage.handle(message)
             self._report_if_due()
 
-    def _wait(self, seconds: float) -> bool:
-        return self._stop.wait(seconds) if seconds > 0 else self._stop.is_set()
-
     def _listen(self) -> None:
         for line in sys.stdin.buffer:
-            self._words[line.strip()].set()
+            self._words[line.strip()]()
         if not self._leave.is_set():
             shutil.rmtree(self._ipc_folder, ignore_errors=True)
             os._exit(ORPHANED)

@@ -163,7 +163,7 @@ def test_list_shows_every_component_in_one_line(spikeline) -> None:
 def test_describe_tells_what_it_does_and_its_options(spikeline) -> None:
     said = spikeline("describe", "background_activity")
     assert said.out[0] == "background_activity (operator)"
-    assert any(line.split()[:5] == ["window_ms", "number", ">", "0", "ms"] for line in said.out)
+    assert any(line.split()[:7] == ["window_ms", "number", ">", "0,", "<=", "1e+06", "ms"] for line in said.out)
 
 
 def test_describe_makes_an_example_where_the_docstring_has_none() -> None:
