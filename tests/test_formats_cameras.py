@@ -276,6 +276,7 @@ def test_a_stream_that_a_file_does_not_hold_is_refused(name, stream, saved):
     (b"#!AER-DAT4.0\r\n\x10\x00\x00\x00" + b"\xff" * 16, "the header holds an offset that leads out of it"),
     (aedat4([], compression=5), "compressed by method 5"),
     (aedat4([]).replace(b">EVTS<", b">IMUS<"), "holds no stream of events, only IMUS, FRME, IMUS, TRIG"),
+    (aedat4([]).replace(b">EVTS<", b">E\nT\n<"), r"holds no stream of events, only \?, FRME, IMUS, TRIG"),
     (aedat4([]).replace(b"</dv>", b"</dw>"), "the header's description of the streams cannot be read"),
     (aedat4([]).replace(b"sizeX", b"saizX"), "the header does not tell the geometry: set width and height"),
     (b"Event Stream\x03\x00\x00\x01", "Event Stream of version 3.0"),

@@ -169,7 +169,8 @@ def _streams(peek: Peek, info: str) -> dict[int, tuple[str, tuple[int, int] | No
         if name.isdecimal() and len(name) < 10:
             size = [node.findtext(f"./node[@name='info']/attr[@key='{key}']") or "" for key in ("sizeX", "sizeY")]
             whole = all(text.isdecimal() and len(text) < 10 for text in size)
-            kind = node.findtext("./attr[@key='typeIdentifier']") or "?"
+            kind = node.findtext("./attr[@key='typeIdentifier']") or ""
+            kind = kind if len(kind) == 4 and kind.isprintable() else "?"  # as FlatBuffers mark what a file holds
             streams[int(name)] = kind, (int(size[0]), int(size[1])) if whole else None
     return dict(sorted(streams.items()))
 
